@@ -21,6 +21,7 @@ OLD_DAYS = 3
 """A bundle that is this many days old proves nobody's absence."""
 LATELY = 36
 """A list of the day before may lack people who came in these last hours."""
+ORGS = {"here": "s1", "deleted": "s1", "other school": "s2", "unlisted org": "s9"}
 ARCHIVES = ("left", "tobedeleted", "moved_school", "not_enrolled")
 MOST_LOST = 5
 """If more active students than this are enrolled without a row of their own, a file of the bundle was cut."""
@@ -44,9 +45,9 @@ class AbsenceModel:
         self.status: dict[str, str] = {}
         self.lists: list[tuple[int, set[str]]] = []
         """The complete lists: how many hours ago, and who was in the school."""
-        self.rows: list[tuple[str, Listed]] = []
-        """The rows of the newest bundle in their order."""
-        self.cut_off: list[list[tuple[str, Listed]]] = []
+        self.files: list[list[tuple[str, str]]] = []
+        """The rows of users and of enrollments in the newest bundle, in their order."""
+        self.cut_off: list[list[tuple[str, str]]] = []
         """Rows that were last in a bundle; neither they nor those after them came since."""
         self.ends_missing = False
         """Whether that held archivals on the last night."""
@@ -65,7 +66,10 @@ class AbsenceModel:
         slash = any("/" in who and one.listed == "here" and one.enrolled for who, one in students.items())
         told = {who: self._reason(who, student, slash=slash) for who, student in students.items()}
         if bundle == "next":
-            self._compare_ends([(who, one.listed) for who, one in students.items() if one.listed != "missing"])
+            self._compare_ends(
+                [(who, ORGS[one.listed]) for who, one in students.items() if one.listed != "missing"],
+                [(who, "enrolled") for who, one in students.items() if one.enrolled],
+            )
         cut_off = {who for rows in self.cut_off for who, _ in rows}
         self.ends_missing = complete and any(told[who] in ARCHIVES for who in cut_off)
         for who, reason in told.items():
@@ -78,12 +82,13 @@ class AbsenceModel:
         came = {who for who, student in students.items() if student.listed != "missing"}
         return {who: reason for who, reason in told.items() if reason and (complete or who in came)}
 
-    def _compare_ends(self, rows: list[tuple[str, Listed]]) -> None:
+    def _compare_ends(self, *files: list[tuple[str, str]]) -> None:
         """Remember which rows at the end of the bundle before are missing. An API is asked for single people."""
-        runs = [] if self.asked else [*self.cut_off, self.rows]
+        rows = [row for file in files for row in file]
+        runs = [] if self.asked else [*self.cut_off, *self.files]
         places = [max((place for place, row in enumerate(run) if row in rows), default=-1) for run in runs]
         self.cut_off = [rest for place, run in zip(places, runs, strict=True) if (rest := run[place + 1 :])]
-        self.rows = rows
+        self.files = list(files)
 
     def came_lately(self, who: str) -> bool:
         """Whether somebody came after the newest list that may be the one of the day before."""

@@ -96,6 +96,21 @@ def test_the_row_of_a_second_school_at_a_missing_end_keeps_the_school(database: 
         assert (school.guards, "te1" in school.present) == ({"end_missing"}, True)
 
 
+def test_students_whose_enrollments_were_at_a_missing_end_stay(database: Database, bundle: Source) -> None:
+    enrolled = [{"user": one["sourcedId"], "school": "s1", "role": "student"} for one in (*TEACHERS, *PUPILS)]
+    bundle.enrollments = enrolled
+    school = School.begun(database, bundle, [*PUPILS, *TEACHERS])
+    school.set_connection(no_enrollment_means_gone=True)
+    school.sync()
+    bundle.enrollments = enrolled[:-3]
+    for _ in range(2):
+        assert school.sync()["st51"] == "not_enrolled"
+        assert (len(school.present), school.guards) == (60, {"end_missing"})
+    bundle.enrollments = [*enrolled[:20], *enrolled[21:]]
+    assert school.sync()["st12"] == "not_enrolled"
+    assert (len(school.present), school.guards) == (59, set())
+
+
 @pytest.mark.parametrize("cut", ["one.zip", "two.zip"])
 def test_each_of_several_bundles_has_an_end(database: Database, bundle: Source, cut: str) -> None:
     exports = {"one.zip": [*PUPILS, *TEACHERS], "two.zip": [pupil(place, "s2") for place in range(100, 110)]}

@@ -34,7 +34,7 @@ from roster_pipeline.oneroster.bundle.delta_chain import (
 from roster_pipeline.oneroster.bundle.enrolled_users import lost_users, read_enrollments
 from roster_pipeline.oneroster.bundle.newest_records import NewestRecords
 from roster_pipeline.oneroster.bundle.sources import BundleListing, BundleSource
-from roster_pipeline.oneroster.collections.last_rows import LastRows
+from roster_pipeline.oneroster.collections.last_rows import LastRows, RowKeys
 from roster_pipeline.oneroster.collections.proof import Proof, SourceAge
 from roster_pipeline.oneroster.collections.wanted import Batch, Wanted
 from roster_pipeline.oneroster.errors import OneRosterError
@@ -79,6 +79,7 @@ class BundlePull:
         self._notes: list[str] = []
         self._problems: list[str] = []
         self._enrolled: Memberships | None = None
+        self._enrollments: list[RowKeys] = []
         self._orgs = OrgReferences()
         self.lost: list[str] = []
 
@@ -96,7 +97,7 @@ class BundlePull:
     def __iter__(self) -> Iterator[Batch]:
         last, started = self._last, time.monotonic()
         self._results, self._newest, self._notes, self._problems = [], NewestRecords(), [], []
-        self._orgs, self.lost = OrgReferences(), []
+        self._orgs, self.lost, self._enrollments = OrgReferences(), [], []
         chain: list[DatedBundle] = []
         with self._source.listing(enrollments=self._wanted.enrollments) as listing:
             bundles = date_bundles(listing.bundles, last.seen if last else {}, self._now.timestamp())
@@ -169,9 +170,9 @@ class BundlePull:
     def _ends(self, bulk: Sequence[BundleReading]) -> LastRows:
         """bulk: the readings of the bulk bundles."""
         rows = [page for each in self._results for pages in each.tally.rows.values() for page in pages]
-        files = [np.concatenate(pages) for each in bulk for pages in each.tally.rows.values()]
+        files = [np.concatenate(pages) for each in bulk for pages in each.tally.rows.values()] + self._enrollments
         before = self._last.ends if self._last else LastRows()
-        return before.after(files, np.concatenate(rows))
+        return before.after(files, np.concatenate([*rows, *self._enrollments]))
 
     def _open(self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle) -> BundleLayout:
         """Open one bundle. An error names it, if there are several."""
@@ -192,7 +193,7 @@ class BundlePull:
         wanted, self._enrolled = self._wanted, None
         if not wanted.enrollments and not wanted.enrollments_if_there:
             return None
-        memberships, problem = read_enrollments(opened)
+        memberships, problem = read_enrollments(opened, rows=self._enrollments)
         if problem is None:
             self._enrolled = memberships
         else:

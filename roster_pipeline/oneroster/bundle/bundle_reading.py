@@ -106,7 +106,7 @@ class BundleReading:
         for page in self._pages("roles", file):
             if page.unreadable:
                 self.tally.problem("unreadable-rows:roles")
-            self.tally.rows["roles"].append(row_keys(map(user_and_org, page.rows)))
+            self.tally.rows["roles"].append(row_keys(map(user_and_org, page.rows), "roles"))
             for row in page.rows:
                 user, status = user_and_status(row)
                 user = user.strip()
@@ -138,7 +138,7 @@ class BundleReading:
             tally.pages += 1
             tally.records += len(rows) + len(rejects)
             tally.rejected += len(rejects)
-            tally.rows["users"].append(row_keys(map(of_row, rows)))
+            tally.rows["users"].append(row_keys(map(of_row, rows), "users"))
             ids = reader.ids(rows)
             if self._is_anybodys(ids, rows, file.columns):
                 tally.problem("unreadable-rows:users")

@@ -24,6 +24,7 @@ from roster_pipeline.oneroster.bundle.columns import ENROLLMENTS as ENROLLMENT_C
 from roster_pipeline.oneroster.bundle.columns import cell_picker, column_layout
 from roster_pipeline.oneroster.bundle.csv_table import Table
 from roster_pipeline.oneroster.bundle.row_repair import RowRepair
+from roster_pipeline.oneroster.collections.last_rows import RowKeys, row_keys
 from roster_pipeline.oneroster.records.orgs import IN_PART, UNREAD, UNREADABLE_ROWS, Memberships, OrgReferences
 
 _NAMES = ("user", "school", "role", "status", "beginDate", "endDate")
@@ -31,11 +32,14 @@ Which = Callable[[Sequence[str]], list[bool]]
 """From users, by sourcedId, to a flag for each."""
 
 
-def read_enrollments(bundles: Iterable[BundleLayout], which: Which | None = None) -> tuple[Memberships, str | None]:
+def read_enrollments(
+    bundles: Iterable[BundleLayout], which: Which | None = None, rows: list[RowKeys] | None = None
+) -> tuple[Memberships, str | None]:
     """The enrollments of these bundles together, and a problem slug if they do not show who has none.
 
     They show it only if enrollments.csv is bulk in every bundle and every row can be read. A problem in it is a problem
-    of the snapshot, never an error of the bundle. which: keep only the enrollments of these users.
+    of the snapshot, never an error of the bundle. which: keep only the enrollments of these users. rows: gets the
+    rows of each file.
     """
     memberships, problem = Memberships(), None
     for layout in bundles:
@@ -45,15 +49,17 @@ def read_enrollments(bundles: Iterable[BundleLayout], which: Which | None = None
         if not layout.whole or layout.enrollments != "bulk":
             return memberships, IN_PART
         try:
-            problem = _add_enrollments(member, memberships, which) or problem
+            problem = _add_enrollments(member, memberships, which, rows) or problem
         except (BundleBroken, BundleTooLarge, WrongEncoding, WrongHeader):
             return memberships, UNREAD
     return memberships, problem or (None if memberships else UNREAD)
 
 
-def _add_enrollments(member: Member, memberships: Memberships, which: Which | None) -> str | None:
+def _add_enrollments(
+    member: Member, memberships: Memberships, which: Which | None, keys: list[RowKeys] | None
+) -> str | None:
     """Add the enrollments of one file. Returns the slug of its problem."""
-    problem = None
+    problem, pages = None, [row_keys((), "")]
     with Table(member, preflight(member)) as table:
         columns = column_layout(member.name, table.header, ENROLLMENT_COLUMNS)
         pick = cell_picker(columns, _NAMES)
@@ -61,10 +67,14 @@ def _add_enrollments(member: Member, memberships: Memberships, which: Which | No
             rows = list(map(pick, page.rows))
             if page.unreadable:
                 problem = UNREADABLE_ROWS
+            if keys is not None:
+                pages.append(row_keys((row[:2] for row in rows), ENROLLMENTS))
             if which is not None:
                 flags = which([row[0].strip() for row in rows])
                 rows = [row for row, chosen in zip(rows, flags, strict=True) if chosen]
             memberships.page([dict(zip(_NAMES, row, strict=True)) for row in rows])
+    if keys is not None:
+        keys.append(np.concatenate(pages))
     return problem
 
 

@@ -1,10 +1,11 @@
-"""The last rows of the files about people, by which a file that was cut between two rows is noticed.
+"""The last rows of the files about people (users, roles and, if they decide, enrollments), by which a file that was cut
+between two rows is noticed.
 
 Such a file looks complete. But an export keeps its order from night to night: if a file was cut, the rows that are
 missing are exactly the last ones of the earlier file. People who really leave are spread over the file. So people who
 are missing at the end may still be there, until a later row of theirs comes again or somebody decides.
 
-A row is kept as 64 bits: 32 of the user's id, and 32 of the orgs, because a person may have a row for each school.
+A row is kept as 64 bits: 32 of the user's id, and 32 of file and orgs, because a person may have a row for each school.
 """
 
 from base64 import b64decode, b64encode
@@ -17,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 RowKeys = npt.NDArray[np.uint64]
-KEPT_SHARE, KEPT_ROWS = 0.1, 100
-"""This share of a file, or this many rows, are its end. If still more people are missing, other guards notice it."""
+KEPT_SHARE, KEPT_ROWS = 0.1, (100, 20_000)
+"""This share of a file is its end, at least and at most so many rows. If still more people are missing, other guards
+notice it."""
 RUNS_KEPT = 100
 _USER = np.uint64(32)
 
@@ -39,14 +41,15 @@ class LastRows:
             run = _missing(end, rows)
             written_anew = len(run) == len(end) and _here(run >> _USER, rows >> _USER).mean() > 0.5
             runs.append(run[:0] if written_anew else run)
-        ends = [file[-max(KEPT_ROWS, int(len(file) * KEPT_SHARE)) :] for file in files if len(file)]
+        least, most = KEPT_ROWS
+        ends = [file[-min(most, max(least, int(len(file) * KEPT_SHARE))) :] for file in files if len(file)]
         kept = dict.fromkeys(_packed(run) for run in runs if len(run))
         return LastRows(tuple(map(_packed, ends)), tuple(kept)[-RUNS_KEPT:])
 
 
-def row_keys(rows: Iterable[Sequence[str]]) -> RowKeys:
-    """The keys of rows. rows: user and orgs of each."""
-    return np.array([crc32(user.strip().encode()) << 32 | _orgs_key(orgs) for user, orgs in rows], np.uint64)
+def row_keys(rows: Iterable[Sequence[str]], file: str) -> RowKeys:
+    """The keys of rows of a file. rows: user and orgs of each."""
+    return np.array([crc32(user.strip().encode()) << 32 | _orgs_key(file, orgs) for user, orgs in rows], np.uint64)
 
 
 def cut_off_among(cut_off: Iterable[str], sourced_ids: Iterable[str]) -> set[str]:
@@ -66,9 +69,9 @@ def _here(some: RowKeys, rows: RowKeys) -> npt.NDArray[np.bool_]:
 
 
 @lru_cache(10_000)
-def _orgs_key(cell: str) -> int:
+def _orgs_key(file: str, cell: str) -> int:
     """The same for the same orgs in another order."""
-    return crc32(",".join(sorted(org.strip() for org in cell.split(","))).encode())
+    return crc32(",".join([file, *sorted(org.strip() for org in cell.split(","))]).encode())
 
 
 def _packed(keys: RowKeys) -> str:

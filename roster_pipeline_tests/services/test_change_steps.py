@@ -16,7 +16,7 @@ ROWS: list[tuple[str, str, dict[str, Any] | None, dict[str, Any] | None, list[St
     ("person", "update", {"email": "a", "revision": 1}, {"email": None, "revision": 2},
      [Step("email in Oak High", "a", None, moved=True)]),
     ("membership", "update", THERE, GONE,
-     [Step("They left."), Step("status in Oak High", "active", "archived", moved=True)]),
+     [Step("They left.", reason=True), Step("status in Oak High", "active", "archived", moved=True)]),
     ("membership", "update", GONE, GONE | {"archived_by": "hand"},
      [Step("archived by in Oak High", "sync", "hand", moved=True)]),
     ("membership", "insert", None, {"role": "student"}, [Step("student entered in Oak High")]),

@@ -22,6 +22,7 @@ from roster_pipeline.planning.plan import COUNT_ARCHIVALS, Plan
 from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats
 from roster_pipeline.planning.role_guards import role_findings, unproved_roles
 from roster_pipeline.planning.snapshot_guards import older_source, school_findings, stale_source, unlike_before
+from roster_pipeline.planning.student_or_staff import changes_of_kind_finding
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import (
     ANNOUNCED,
@@ -82,10 +83,15 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
         *_calendar(stats, guards),
         *quality,
     ]
-    moved = moved_keys_finding(stats.moved, guards)
+    judged_alone = []
     row_guards = np.full(len(plan.rows), "", dtype=object)
-    if moved is not None:
-        row_guards[stats.moved.rows] = moved.finding.guard
+    for rows, found in (
+        (stats.moved.rows, moved_keys_finding(stats.moved, guards)),
+        (stats.of_kind.rows, changes_of_kind_finding(stats.of_kind)),
+    ):
+        if found is not None:
+            row_guards[rows] = found.finding.guard
+            judged_alone.append(found)
     if len(stats.announced):
         row_guards[stats.announced] = ANNOUNCED
     roles, actions = strings(plan.rows["role"]).to_pylist(), strings(plan.rows["action"]).to_pylist()
@@ -96,9 +102,12 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
             concerned = as_line([finding for finding in findings if finding.concerns(role, action)])
             rest = int(sizes.get((role, action, ""), 0))
             lines.append((role, action, "", "hold" if concerned else "pass", rest, concerned))
-            if moved is not None and (rows := int(sizes.get((role, action, moved.finding.guard), 0))):
-                held = "hold" if concerned or moved.holds else "pass"
-                lines.append((role, action, moved.finding.guard, held, rows, [*concerned, moved.finding.as_dict()]))
+            for found in judged_alone:
+                if alone := int(sizes.get((role, action, found.finding.guard), 0)):
+                    held = "hold" if concerned or found.holds else "pass"
+                    lines.append(
+                        (role, action, found.finding.guard, held, alone, [*concerned, found.finding.as_dict()])
+                    )
         expected = int(sizes.get((role, ARCHIVE, ANNOUNCED), 0))
         if expected:
             doubts = [

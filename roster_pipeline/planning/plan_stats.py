@@ -16,6 +16,7 @@ from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotF
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan, announced_gone, archivals_of
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool, whole_school
+from roster_pipeline.planning.student_or_staff import ChangesOfKind, changes_of_kind
 from roster_pipeline.vocabulary import ID_REASSIGNED, ROLE_GROUPS
 
 UNKNOWN = "unknown"
@@ -36,7 +37,8 @@ class PlanStats:
     rekeyed: (known people found under a new id, known people found). reassigned: (active members whose id seems to
     belong to somebody else now, active members found); a SIS may give the ids of people who left to new people.
     claimed: people of another connection who get a role here. without_org: active members whose records all came
-    without an org. school: the school as a whole. moved: keys that move between known people. roles: person to role of
+    without an org. school: the school as a whole. moved: keys that move between known people. of_kind: students who
+    become staff, and the reverse. roles: person to role of
     the active members. unlike: comparison with the connection's earlier good snapshots. announced: which rows of the
     plan archive an announced leaver. No number here counts such a person. cut_off: people who would be
     archived, but before whom the file may have been cut.
@@ -59,6 +61,7 @@ class PlanStats:
     claimed: dict[str, int] = field(default_factory=dict)
     school: WholeSchool = field(default_factory=WholeSchool)
     moved: Moved = field(default_factory=Moved)
+    of_kind: ChangesOfKind = field(default_factory=ChangesOfKind)
     unlike: UnlikeBefore = field(default_factory=UnlikeBefore)
     roles: pd.Series[str] = field(default_factory=lambda: pd.Series(dtype="str"))
     announced: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
@@ -127,6 +130,7 @@ def plan_stats_of(
         without_org=_without_org(roster, directory, roles, gone),
         school=whole_school(rows, directory, there, snapshot, gone, plan.settled),
         moved=moved_keys(rows, directory),
+        of_kind=changes_of_kind(rows, directory),
         roles=directory.members["role"][directory.active],
         announced=archivals_of(rows, gone),
         cut_off=_cut_off(rows[archives & surprising], cut_off) if cut_off else {},

@@ -17,7 +17,7 @@ MOVED = 3
 class Judged:
     """Held kinds of action: (role, action), and "*" for every role.
 
-    rows: places of rows that wait alone. doubted: as `held`, without guards that only count archivals: these do not
+    rows: places of rows that wait alone, and why. doubted: as `held`, without guards that only count archivals: these do not
     hold announced leavers.
     """
 
@@ -25,7 +25,7 @@ class Judged:
     doubted: dict[tuple[str, str], str] = field(default_factory=dict)
     unusual: bool = False
     """Whether the data looked wrong, even if nothing waits: such a night is not good."""
-    rows: frozenset[int] = frozenset()
+    rows: dict[int, str] = field(default_factory=dict)
     losses: frozenset[str] = frozenset()
     """The roles whose archivals wait because they are many."""
 
@@ -55,7 +55,7 @@ class Role:
     bare: active members whose records name no school. unknown: active members whose only org is not listed or not a
     school. expected: known people, and how many of them did not come. came: people of roles that have members, and how
     many of them are new. moved: rows that give somebody a value of another known person; swapped: whether a whole
-    identity moved. lower: students who would go down a grade. Announced leavers who are gone do not count.
+    identity moved. other_kind: rows that make a student a member of staff, or the reverse. lower: students who would go down a grade. Announced leavers who are gone do not count.
     """
 
     rostered: tuple[str, ...]
@@ -72,6 +72,7 @@ class Role:
     came: tuple[int, int] = (0, 0)
     moved: frozenset[int] = frozenset()
     swapped: bool = False
+    other_kind: frozenset[int] = frozenset()
     lower: int = 0
 
     def rows(self, role: str, action: str) -> int:
@@ -158,7 +159,8 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
             for into in {row.role for row in facts.updates(role)}:
                 hold("keys", into, "update")
     moved = facts.moved if len(facts.moved) > MOVED or facts.swapped else frozenset()
-    return Judged(held, in_doubt, unusual, moved, frozenset(losses))
+    alone = dict.fromkeys(moved, "moved keys") | dict.fromkeys(facts.other_kind, "student or staff")
+    return Judged(held, in_doubt, unusual, alone, frozenset(losses))
 
 
 def _sizes(facts: Role) -> list[tuple[str, str, str]]:

@@ -62,6 +62,7 @@ def facts_of(
         came=_came(model, school, humans, rows, managed),
         moved=moved,
         swapped=swapped,
+        other_kind=_of_other_kind(rows, school),
         lower=sum(_goes_down(row, school) for row in rows),
     )
 
@@ -188,6 +189,21 @@ def _moved(model: Model, school: str, rows: list[Row], humans: list[Identity]) -
             if number or username or email or whole:
                 found.add(place)
     return frozenset(found), swapped
+
+
+def _of_other_kind(rows: list[Row], school: str) -> frozenset[int]:
+    """Places of rows that make a student a member of staff, or the reverse."""
+    found = set()
+    for place, row in enumerate(rows):
+        if row.person is None or row.action not in ("create", "update", "restore"):
+            continue
+        here = row.person.members.get(school)
+        was = {here.role} if here else set()
+        if not here or here.status != "active":
+            was |= {member.role for key, member in row.person.members.items() if member.status == "active"}
+        if (not here or row.membership) and {role == "student" for role in was} == {row.role != "student"}:
+            found.add(place)
+    return frozenset(found)
 
 
 def _known_as(human: Identity, school: str) -> str | None:

@@ -478,7 +478,7 @@ class Districts(RuleBasedStateMachine):
         nights.update(row["reason"] for row in district.place.rows(REASONS, school=school))
         self._told_once(district, school)
         nights["unreadable"] += district.place.rows(UNREADABLE, school=school)[0]["records"]
-        nights.update(f"held: {why}" for why in {*judged.held.values(), *(["moved keys"] if judged.rows else [])})
+        nights.update(f"held: {why}" for why in {*judged.held.values(), *judged.rows.values()})
         district.check()
         return applied
 

@@ -130,9 +130,10 @@ def primary_records_of(
 
     A record that is missing in a complete list of the whole connection is gone. A list of one school may lack it
     because it belongs to another school. There it is gone only if the person was not found by a link. A primary record
-    whose id seems to have gone to somebody else is not followed. If a person returns, their primary record may be in
-    another school, so only the primary records of active members count as gone here. The primary link then moves in the
-    next sync.
+    whose id seems to have gone to somebody else is not followed, nor one whose values are unknown here: it could not be
+    used, or it is a parent's here, and cleaning keeps no values of those. If a person returns, their primary record may
+    be in another school, so only the primary records of active members count as gone here. The primary link then moves
+    in the next sync.
     """
     lead, person = identities.lead[chosen], matched.person[chosen]
     by_link = matched.by[chosen] == BY.index("link")
@@ -165,7 +166,9 @@ def primary_records_of(
     kept = own & theirs & ~gone
     leaves = ~own | gone
     arrived = np.where(leaves, lead[with_primary], -1)
-    fields[with_primary] = np.where(kept & ~np.isin(record_status, _UNUSABLE), row, arrived)
+    without_values = np.isin(record_status, _UNUSABLE)
+    without_values |= np.append(identities.role_rank, ROLE_RANK[None])[row] == ROLE_RANK[CONTACT]
+    fields[with_primary] = np.where(kept & ~without_values, row, arrived)
     moves[with_primary] = leaves
     arrives[with_primary] = ~own
     left = dict(zip(with_primary[leaves].tolist(), primary["sourced_id"][leaves].tolist(), strict=True))

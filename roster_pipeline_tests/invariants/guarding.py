@@ -17,8 +17,8 @@ MOVED = 3
 class Judged:
     """Held kinds of action: (role, action), and "*" for every role.
 
-    rows: places of rows that wait alone, and why. doubted: as `held`, without guards that only count archivals: these do not
-    hold announced leavers.
+    rows: places of rows that wait alone, and why. doubted: as `held`, without guards that only count archivals: these
+    do not hold announced leavers.
     """
 
     held: dict[tuple[str, str], str]
@@ -55,7 +55,8 @@ class Role:
     bare: active members whose records name no school. unknown: active members whose only org is not listed or not a
     school. expected: known people, and how many of them did not come. came: people of roles that have members, and how
     many of them are new. moved: rows that give somebody a value of another known person; swapped: whether a whole
-    identity moved. other_kind: rows that make a student a member of staff, or the reverse. lower: students who would go down a grade. Announced leavers who are gone do not count.
+    identity moved. other_kind: rows that make a student a member of staff, or the reverse. lower: students who would go
+    down a grade. Announced leavers who are gone do not count.
     """
 
     rostered: tuple[str, ...]

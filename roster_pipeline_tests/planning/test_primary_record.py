@@ -18,6 +18,7 @@ from roster_pipeline_tests.planning.builders import (
     Directory,
     allows,
     cleaned,
+    entry,
     school,
     user,
 )
@@ -173,3 +174,14 @@ def test_a_field_about_which_another_school_decides_is_not_written_in_turns(
     frames = replace(directory.frames(), kept_elsewhere=dict.fromkeys(names, frozenset((1,))))
     plan = make_plan(cleaned([user("a", **{"identifier": "7", **says})]).roster, frames, school(), COMPLETE)
     assert (plan.rows.iloc[0]["changes"] == changes) == (decides or bool(changes))
+
+
+def test_a_record_of_a_parent_here_gives_the_person_no_values() -> None:
+    """The primary record is that of a student of another school who is listed here as a parent, and has no values."""
+    directory = Directory()
+    who = directory.member(directory.person("a", email="a@example.org"))
+    directory.link(who, "b")
+    parent = user("a", roles=[entry("parent"), entry("student", "s2")], email="a@example.org")
+    student = user("b", email="b@example.org", givenName="Givena", familyName="Familya", identifier="N-a")
+    row = directory.plan([parent, student]).rows.iloc[0]
+    assert (row["action"], row["changes"]) == ("unchanged", {})

@@ -371,3 +371,17 @@ def test_the_size_that_somebody_approved_is_the_usual_one_from_then_on(api: Scho
     remove(api, *(f"st{place}" for place in range(15, 26)))
     api.sync()
     assert "shrunk_role" in api.guards, "it is compared with the new size"
+
+
+def test_a_student_who_is_suddenly_an_administrator_waits_alone(api: School) -> None:
+    api.source.users = everybody()
+    api.sync()
+    for user in api.source.users:
+        user.update({"st3": {"role": "administrator"}, "st4": {"givenName": "Newly"}}.get(user["sourcedId"], {}))
+    api.sync()
+    admins = "select l.sourced_id from membership m join link l using (person_id) where m.role = 'admin' order by 1"
+    assert {"sourced_id": "st3"} not in api.rows(admins)
+    assert fields(api, "given_name")["st4"] == "Newly"
+    assert "1 student would get a role of staff. Check their roles in the SIS." in said(api)
+    approve(api)
+    assert {"sourced_id": "st3"} in api.rows(admins)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, tzinfo
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Self
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from roster_pipeline.oneroster.collections.collection import Collection
 from roster_pipeline.oneroster.collections.listing import Listing
 from roster_pipeline.oneroster.collections.paging import PagingHabits, Revision
 from roster_pipeline.oneroster.collections.proof import Repetitions
-from roster_pipeline.oneroster.collections.response_body import single_record
+from roster_pipeline.oneroster.collections.response_body import single_record, unsure
 from roster_pipeline.oneroster.collections.wanted import LISTED
 from roster_pipeline.oneroster.errors import (
     NotOffered,
@@ -38,7 +38,7 @@ from roster_pipeline.org_tree import orgs_meant
 OUTDATED = (NotOffered, NotOneRoster, RequestRefused, SignInRefused)
 """Errors that may mean that the facts of an earlier session are outdated. The client then searches again, once."""
 UNKNOWN_STATUSES = (204, 404, 410, None)
-"""HTTP statuses that say that an object does not exist. Others only say that it cannot be requested."""
+"""HTTP statuses that say that an object does not exist. Others only say that we cannot request it."""
 SERVES_SINGLE_USERS = "single_users"
 """In `Client.learned`: this server has given a single user by id."""
 MOST_PADDED_IDS = 50_000
@@ -60,6 +60,7 @@ class Client:
         self.executor = ThreadPoolExecutor(max_workers=max(1, endpoint.parallel), thread_name_prefix="oneroster")
         self._connected: Connected | None = None
         self._padded: dict[str, str] = {}
+        self._nobody: dict[str, tuple[int | None, bool]] = {}
         self._lists: dict[str, tuple[list[dict[str, Any]], Iterator[dict[str, Any]]]] = {}
         self._lock = threading.RLock()
 
@@ -200,14 +201,13 @@ class Client:
         def ask(sourced_id: str) -> Answer:
             spelled = self._padded.get(sourced_id, sourced_id)
             record = None
-            try:
-                for path in ("/users", *([LISTED[role]] if role in LISTED else [])):
-                    if record is None:
-                        one = f"{path}/{segment(spelled)}"
-                        record = self._single(one, "users", path + "/{id}", spelled, optional=False)
-            except OneRosterError as problem:
-                if not self._means_unknown(problem):
-                    return Answer("unanswered", None, type(problem).__name__)
+            for path in ("/users", *([LISTED[role]] if role in LISTED else [])):
+                one = f"{path}/{segment(spelled)}"
+                try:
+                    record = record or self._single(one, "users", path + "/{id}", spelled, optional=False)
+                except OneRosterError as problem:
+                    if not self._means_unknown(problem, path):
+                        return Answer("unanswered", None, type(problem).__name__)
             if record is None:
                 padded = self.learned.get("padded_ids") and sourced_id not in self._padded
                 return Answer("unanswered", None, "padded-ids") if padded else Answer("missing", None)
@@ -219,18 +219,21 @@ class Client:
         unique = list(dict.fromkeys(sourced_ids))
         return dict(zip(unique, self.executor.map(ask, unique), strict=True))
 
-    def _means_unknown(self, problem: OneRosterError) -> bool:
-        """Whether an error is this SIS's answer for an unknown user: it says so, and a made-up user gets it too."""
-        return problem.status == self.endpoint.unknown_user_status == self._status_of_nobody
+    def _means_unknown(self, problem: OneRosterError, path: str) -> bool:
+        """Whether an error is this SIS's answer for an unknown user: it says so, and a made-up user gets it too. A web
+        page with 404 may be of a firewall."""
+        known = problem.status in (404, self.endpoint.unknown_user_status)
+        return known and (problem.status, problem.web_page) == self._refusal_of_nobody(path)
 
-    @cached_property
-    def _status_of_nobody(self) -> int | None:
-        """The HTTP status for an id that nobody has; None if it is no error."""
-        try:
-            self._single(f"/users/{uuid4()}", "users", "/users/{id}", "", optional=False)
-        except OneRosterError as problem:
-            return problem.status
-        return None
+    def _refusal_of_nobody(self, path: str) -> tuple[int | None, bool]:
+        """The HTTP status for an id that nobody has, and whether it was a web page; no status if it is no error."""
+        refusal: tuple[int | None, bool] = None, False
+        if path not in self._nobody:
+            try:
+                self._single(f"{path}/{uuid4()}", "users", path + "/{id}", "", optional=False)
+            except OneRosterError as problem:
+                refusal = problem.status, problem.web_page
+        return self._nobody.setdefault(path, refusal)
 
     def witness(
         self,
@@ -278,13 +281,17 @@ class Client:
         connected = self.connect()
         try:
             response = self.session.get(with_query(connected.root + path, [], connected.address.query), label)
+            if not response.is_of_today(self.clock.now()):
+                raise unsure(label)
             return single_record(response, key, label, sourced_id)
         except SignInRefused:
             if not self.forget_learned():
                 raise
             return self._single(path, key, label, sourced_id, optional=optional)
         except NotOffered as absent:
-            if optional or absent.status in UNKNOWN_STATUSES:
+            if not optional and not absent.of_today:
+                raise unsure(label) from None
+            if optional or (absent.status in UNKNOWN_STATUSES and not absent.web_page):
                 return None
             raise
         except (Redirected, Refused, RequestRefused, ServerFailed, NotOneRoster):

@@ -22,6 +22,8 @@ class OneRosterError(RosterError):
     """The scheme in the header WWW-Authenticate, in lower case."""
     web_page = False
     """Whether the response was a web page, as firewalls send them."""
+    of_today = True
+    """Whether the response was less than a day from our clock."""
 
 
 class WrongAddress(OneRosterError):

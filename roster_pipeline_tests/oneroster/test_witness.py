@@ -181,3 +181,31 @@ def test_another_status_for_unknown_users_counts_if_the_connection_says_so_and_n
 
     with odd(answer, unknown_user_status=chosen) as client:
         assert client.user_answers(["gone"])["gone"].state == state
+
+
+NONE: dict[str, tuple[Response, str]] = {
+    "not found": (JSONResponse({}, 404), "missing"),
+    "nothing": (JSONResponse({"user": None}), "missing"),
+    "from a cache": (JSONResponse({}, 404, {"Age": "100000"}), "unanswered"),
+    "nothing, from a cache": (JSONResponse({"user": None}, headers={"Age": "100000"}), "unanswered"),
+    "nothing yet": (JSONResponse({"user": None}, 202), "unanswered"),
+    "nothing, with a warning": (JSONResponse({"user": None, "warnings": ["timeout"]}), "unanswered"),
+    "nothing, without success": (JSONResponse({"users": [], "success": False}), "unanswered"),
+}
+
+
+@pytest.mark.parametrize(("answer", "state"), NONE.values(), ids=NONE)
+def test_a_not_found_that_may_have_another_reason_is_no_answer(answer: Response, state: str) -> None:
+    with odd(lambda path, _: answer if path == "/users/gone" else None) as client:
+        assert client.user_answers(["gone"])["gone"].state == state
+
+
+@pytest.mark.parametrize(("for_nobody", "state"), [("<html>", "missing"), ("{}", "unanswered")])
+def test_a_web_page_with_404_counts_only_if_a_made_up_id_gets_one_too(for_nobody: str, state: str) -> None:
+    def answer(path: str, _: object) -> Response | None:
+        if path == "/users/gone":
+            return Response("<html>", 404)
+        return Response(for_nobody, 404) if path.startswith("/users/") else None
+
+    with odd(answer) as client:
+        assert client.user_answers(["gone"])["gone"].state == state

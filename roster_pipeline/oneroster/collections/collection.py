@@ -41,9 +41,8 @@ from roster_pipeline.oneroster.records.usual_users import usual_users
 
 REVISION_HEADERS = ("x-perm-rev",)
 TRIES_BEFORE_SHRINKING = 2
-ANOTHER_DAY, MOST_APART = "another-day", 86_400.0
-"""Problem slug of a page that is dated more than this many seconds from our clock. Either a cache answered, or one of
-the clocks is wrong: then we do not know which roles have ended."""
+ANOTHER_DAY = "another-day"
+"""Problem slug of a page that is dated more than a day from our clock."""
 FEWEST_AHEAD = 2
 """Pages to request while one is processed. More, up to the limit, only while we wait for the server."""
 
@@ -157,8 +156,7 @@ class Collection:
             total = total_in_header(response)
             revision = next((response.headers[name] for name in REVISION_HEADERS if name in response.headers), None)
             announced = [query for query in (next_in_header(response), body.next) if query is not None]
-            of_today = response.seconds_apart(self.session.clock.now()) <= MOST_APART
-            caveat = body.caveat or (None if of_today else ANOTHER_DAY)
+            caveat = body.caveat or (None if response.is_of_today(self.session.clock.now()) else ANOTHER_DAY)
             stated = body.total if total is None else total
             return Page(body.records, limit, stated, max(announced, default=None), revision, caveat)
 

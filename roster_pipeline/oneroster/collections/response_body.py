@@ -104,20 +104,31 @@ def single_record(
 ) -> dict[str, Any] | None:
     """The object in a response to `/collection/{id}`. If it is a list, the object with that id.
 
-    None if the list is empty.
+    None if the list is empty. Raises Malformed if it may be empty for another reason.
     """
-    records = records_of(response, collection, label).records
+    page = records_of(response, collection, label)
+    records = page.records
     objects = [record for record in records if isinstance(record, dict)]
     if sourced_id is not None:
         same = [record for record in objects if raw_id(record) in (sourced_id, sourced_id.strip())]
         if same:
             return same[0]
+    if not records and page.caveat is not None:
+        raise unsure(label)
     if not records:
         return None
     if len(objects) == 1:
         return objects[0]
     raise Malformed(
         f"The response to {label} has several objects, or none with this id.", "Ask the SIS's vendor about it."
+    )
+
+
+def unsure(label: str) -> Malformed:
+    """The error for an answer that is not complete, or is of another day, so that it does not count."""
+    return Malformed(
+        f"The response to {label} is more than a day from our clock, or says that it is not complete.",
+        "Ask the SIS's administrator about a cache in front of the SIS, and compare the clocks.",
     )
 
 

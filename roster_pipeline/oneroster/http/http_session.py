@@ -117,6 +117,7 @@ class HttpSession:
                     except OneRosterError as problem:
                         failure = problem
                 failure.with_traceback(None)
+                failure.of_today = response.is_of_today(self.clock.now())
                 ended = isinstance(failure, SignInRefused) or (
                     isinstance(failure, Refused) and sign_in.may_have_ended()
                 )

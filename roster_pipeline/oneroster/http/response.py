@@ -42,13 +42,16 @@ class Response:
             return None
         return moment if moment.tzinfo is not None and moment.year in _THIS_AGE else None
 
-    def seconds_apart(self, now: datetime) -> float:
-        """How far this response is from our clock, by its Date, and by its Age in a cache; 0 if unknown."""
+    def is_of_today(self, now: datetime) -> bool:
+        """Whether this response is less than a day from our clock, by its Date, and by its Age in a cache."""
         theirs, age = self.server_time, self.headers.get("Age", "")
         cached = float(age) if age.isascii() and age.isdecimal() and len(age) < LONGEST_AGE else 0.0
-        return max(cached, 0.0 if theirs is None else abs((theirs - now).total_seconds()))
+        return max(cached, 0.0 if theirs is None else abs((theirs - now).total_seconds())) <= MOST_APART
 
 
+MOST_APART = 86_400.0
+"""Seconds. Further from our clock, either a cache answered, or one of the clocks is wrong: then we do not know which
+roles have ended."""
 LONGEST_AGE = 12
 """Digits of an Age in seconds."""
 MOST_DECODED = 256 * 1024 * 1024

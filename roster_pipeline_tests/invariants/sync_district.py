@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
+from sqlalchemy import Connection
+
 from roster_pipeline import sync
 from roster_pipeline.directory import rosters, tenant_changes
 from roster_pipeline.directory.apply import SyncResult
@@ -59,6 +61,18 @@ def running_site() -> Iterator[Site]:
         yield Site(base_url, (sises[0], sises[1]))
 
 
+class _Rehearsal(Database):
+    """A database whose transactions are parts of one that is rolled back."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        with self._conn.begin_nested():
+            yield self._conn
+
+
 class Place(District):
     """One district with one connection, in a database that other districts share."""
 
@@ -95,15 +109,16 @@ class Place(District):
             assert_chosen_again(conn, school, facts)
 
     def _check_taken_over(self, school: str) -> None:
-        """Assert that a roster from an earlier night is the one that cleaning makes."""
+        """Assert that a roster from an earlier night is the one that cleaning makes; that one is not kept."""
         cleaned = []
-        for again in (False, True):
-            if again:
-                sync.clean_latest(self.database, school, run_id=None, take_over=False)
-            with self.database.begin() as conn:
+        with self.database.begin() as conn:
+            for again in (False, True):
+                if again:
+                    sync.clean_latest(_Rehearsal(conn), school, run_id=None, take_over=False)
                 _, facts = latest_snapshot(conn, school)
                 assert facts is not None
                 cleaned.append([*rosters.load(conn, facts["id"]), rosters.load_quality(conn, facts["id"])])
+            conn.rollback()
         for taken, made in zip(*cleaned, strict=True):
             assert_same_frame(taken, made)
 

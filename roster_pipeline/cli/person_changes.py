@@ -111,14 +111,14 @@ def _do_in(
     note(done)
 
 
-def _do_at(
-    school: str, district: str | None, change: Callable[..., str], number: int, *, who: str | None, reason: str
+def _set_archived(
+    school: str, district: str | None, number: int, archived: bool, *, who: str | None, reason: str
 ) -> None:
-    """The same for a change of a membership. Raises UnknownKey if the school is not one of the given district."""
+    """The same for a membership. Raises UnknownKey if the school is not one of the given district."""
     with _by_hand(who, reason) as (opened, by):
         if district is not None and tenants.get_school(opened, school).district_key != district:
             raise tenants.UnknownKey("school", school)
-        done = change(opened, school, number, **by)
+        done = person_changes.set_archived(opened, school, number, archived, **by)
     note(done)
 
 
@@ -198,13 +198,13 @@ def edit(
 @person.command("archive", epilog=examples("roster person archive 42 --school oak --reason 'left today'"))
 def archive(number: Number, school: School, reason: Reason, district: District = None, who: Who = None) -> None:
     """Archive a membership by hand; syncs leave it archived."""
-    _do_at(school, district, person_changes.archive, number, who=who, reason=reason)
+    _set_archived(school, district, number, True, who=who, reason=reason)
 
 
 @person.command("restore", epilog=examples("roster person restore 42 --school oak --reason 'archived by mistake'"))
 def restore(number: Number, school: School, reason: Reason, district: District = None, who: Who = None) -> None:
     """Bring an archived membership back by hand."""
-    _do_at(school, district, person_changes.restore, number, who=who, reason=reason)
+    _set_archived(school, district, number, False, who=who, reason=reason)
 
 
 @person.command("undo", epilog=examples("roster person undo 42 1234 --reason 'the wrong pupil'"))

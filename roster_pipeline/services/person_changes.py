@@ -61,19 +61,14 @@ def edit(
     return f"Person {person_id}: {fields} set{' and locked' if locked else ''}."
 
 
-def archive(conn: Connection, school: str, person_id: int, *, who: str, reason: str) -> str:
-    """Archive a membership; syncs leave it archived. school: its key."""
+def set_archived(conn: Connection, school: str, person_id: int, archived: bool, *, who: str, reason: str) -> str:
+    """Archive a membership, and syncs leave it archived; or bring it back, and no sync archives it before the SIS has
+    had the person again. school: its key."""
     row = tenants.get_school(conn, school)
-    manual_edits.set_archived(conn, row, person_id, True, who=who, reason=given_reason(reason))
-    ledger.note_decision(conn, row.id, "archival", who)
-    return f"Person {person_id} is archived in {school}."
-
-
-def restore(conn: Connection, school: str, person_id: int, *, who: str, reason: str) -> str:
-    """Bring an archived membership back; no sync archives it before the SIS has had the person again."""
-    row = tenants.get_school(conn, school)
-    manual_edits.set_archived(conn, row, person_id, False, who=who, reason=given_reason(reason))
-    ledger.note_decision(conn, row.id, "restore", who)
+    manual_edits.set_archived(conn, row, person_id, archived, who=who, reason=given_reason(reason))
+    ledger.note_decision(conn, row.id, "archival" if archived else "restore", who)
+    if archived:
+        return f"Person {person_id} is archived in {school}."
     return f"Person {person_id} is active in {school}. No sync archives them before the SIS has had them again."
 
 

@@ -124,7 +124,7 @@ def test_what_something_newer_changed_is_refused_in_words(database: Database, li
 def test_an_undone_archival_is_shown_in_dagster_as_a_restoration(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    database.call(person_changes.archive, "lincoln", ada, **builders.BY)
+    database.call(person_changes.set_archived, "lincoln", ada, True, **builders.BY)
     edit = _newest(database, ada)
     database.call(person_changes.undo, lincoln.district_id, ada, edit, **builders.BY)
     log = database.call(ledger.changes_of_person, lincoln.district_id, ada)

@@ -130,8 +130,8 @@ def test_rollbacks_and_changes_of_one_membership_are_reported_and_name_nobody(
     district.run_sync()
     with district.database.begin() as conn:
         person_id = int(conn.scalar(text("select min(person_id) from membership")) or 0)
-        person_changes.archive(conn, "lincoln", person_id, **WHO)
-        person_changes.restore(conn, "lincoln", person_id, **WHO)
+        person_changes.set_archived(conn, "lincoln", person_id, True, **WHO)
+        person_changes.set_archived(conn, "lincoln", person_id, False, **WHO)
         person_changes.add(conn, "lincoln", {"given_name": "Zyxpoison", "role": "staff"}, **WHO)
     decisions.roll_back(district.database, newest(district, "sync"), **WHO)
     tick(district)

@@ -138,8 +138,9 @@ def _changing(act: Act, *, shared: bool = True, two: bool = False) -> Callable[[
     return handler
 
 
-def _membership(change: Callable[..., str]) -> Act:
-    return lambda sent: change(sent.opened, school_of_form(sent.view, sent.given), sent.view.person.id, **sent.by)
+def _set_archived(sent: Sent, archived: bool) -> str:
+    school = school_of_form(sent.view, sent.given)
+    return person_changes.set_archived(sent.opened, school, sent.view.person.id, archived, **sent.by)
 
 
 def _record(change: Callable[..., str], *, theirs: bool = False) -> Act:
@@ -229,8 +230,8 @@ CHANGES: dict[str, Act] = {
 }
 """Changes that every school of the person sees."""
 OF_ONE_SCHOOL: dict[str, Act] = {
-    "archive": _membership(person_changes.archive),
-    "restore": _membership(person_changes.restore),
+    "archive": lambda sent: _set_archived(sent, True),
+    "restore": lambda sent: _set_archived(sent, False),
     "undo": _undo,
 }
 DECISIONS: dict[str, Act] = {

@@ -20,16 +20,16 @@ from roster_pipeline.vocabulary import approvable, held_place, needs_manager
 LAPSES_AFTER = timedelta(hours=72)
 """This is longer than a weekend. After that time, somebody should look again."""
 
-HELD = """
+HELD = f"""
 select p.id as plan_id, p.school_id, s.key as school, s.name as school_name, p.made_at, p.hash, p.first_sync,
        v.role, v.action, v.rows, v.findings
 from plan p
 join school s on s.id = p.school_id
 join verdict v on v.plan_id = p.id
-where p.state = 'planned' and not p.dry_run and v.verdict = 'hold' and v.rows > 0 and v.sync_id is null
+where p.state = 'planned' and not p.dry_run and {plans.WAITS}
   and p.school_id = coalesce(cast(:school as bigint), p.school_id)
   and p.id = coalesce(cast(:plan as bigint), p.id)
-"""
+"""  # noqa: S608
 
 COVERING = """
 select a.id, a.by_manager, a.parts from approval a join plan p on p.id = a.plan_id

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory.alerts import CLAIMED as CLAIMED_ELSEWHERE
-from roster_pipeline.directory.plans import PlanRow
+from roster_pipeline.directory.plans import WAITS, PlanRow
 
-WAITING = """
+WAITING = f"""
 select p.id as plan_id, p.district_id, p.school_id, s.key as school, s.name as school_name,
        s.settings ->> 'time_zone' as time_zone, p.made_at, p.hash, p.first_sync, sum(v.rows)::int as rows,
        jsonb_agg(jsonb_build_object('role', v.role, 'action', v.action, 'rows', v.rows, 'findings', v.findings)
@@ -25,14 +25,14 @@ select p.id as plan_id, p.district_id, p.school_id, s.key as school, s.name as s
 from plan p
 join school s on s.id = p.school_id
 join verdict v on v.plan_id = p.id
-where p.state = 'planned' and not p.dry_run and v.verdict = 'hold' and v.rows > 0 and v.sync_id is null
+where p.state = 'planned' and not p.dry_run and {WAITS}
   and (:everything or p.district_id = any(:districts) or p.school_id = any(:schools))
   and position(:words in lower(s.name || ' ' || s.key)) > 0
   and (cast(:district as bigint) is null or p.district_id = :district)
   and (:guard = '' or v.findings @> jsonb_build_array(jsonb_build_object('guard', cast(:guard as text))))
 group by p.id, s.id
 order by p.made_at desc, p.id desc limit :limit offset :offset
-"""
+"""  # noqa: S608
 
 TIMELINE = """
 select a.at, a.decision as what, a.who, a.reason, a.used_by as sync_id, a.lapses_at
@@ -45,7 +45,13 @@ union all
  order by n.id limit 1)
 order by at, sync_id nulls first
 """
-CLAIMED = """
+_UNDECIDED = """not exists (
+    select from link l where l.connection_id = s.connection_id and l.sourced_id = any(r.sourced_ids))
+  and not exists (
+    select from link_exclusion a
+    where a.connection_id = s.connection_id and a.sourced_id = any(r.sourced_ids) and a.person_id = m.person_id)"""
+"""Condition: nobody has decided about the person `m` and the records of a row `r`."""
+CLAIMED = f"""
 select m.school_id, count(distinct m.person_id) as people, array_agg(distinct s.id) as by_schools
 from plan p
 join school s on s.id = p.school_id
@@ -53,17 +59,12 @@ join plan_row r on r.plan_id = p.id and r.reason = 'other_connection'
 join membership m on m.district_id = p.district_id and m.person_id = r.person_id and m.status = 'active'
 join school o on o.id = m.school_id and o.connection_id <> s.connection_id
 where p.state = 'planned' and not p.dry_run
-  and not exists (
-    select from link l where l.connection_id = s.connection_id and l.sourced_id = any(r.sourced_ids))
-  and not exists (
-    select from link_exclusion a
-    where a.connection_id = s.connection_id and a.sourced_id = any(r.sourced_ids) and a.person_id = r.person_id)
+  and {_UNDECIDED}
 group by m.school_id
-"""
+"""  # noqa: S608 - constants
 """The claimed people of all newest plans, without people about whom somebody has decided since."""
 
-
-_CLAIMED_OF = """
+_CLAIMED_OF = f"""
 select m.school_id, count(distinct m.person_id) as people, array_agg(distinct s.id) as by_schools
 from membership m
 cross join lateral (
@@ -73,15 +74,11 @@ cross join lateral (
 join plan p on p.id = r.plan_id and p.district_id = m.district_id and p.state = 'planned' and not p.dry_run
 join school s on s.id = p.school_id
 join school o on o.id = m.school_id and o.connection_id <> s.connection_id
-where m.school_id = {school} and m.status = 'active'
-  and (select count(*) from connection c join school h using (district_id) where h.id = {school}) > 1
-  and not exists (
-    select from link l where l.connection_id = s.connection_id and l.sourced_id = any(r.sourced_ids))
-  and not exists (
-    select from link_exclusion a
-    where a.connection_id = s.connection_id and a.sourced_id = any(r.sourced_ids) and a.person_id = m.person_id)
+where m.school_id = {{school}} and m.status = 'active'
+  and (select count(*) from connection c join school h using (district_id) where h.id = {{school}}) > 1
+  and {_UNDECIDED}
 group by m.school_id
-"""
+"""  # noqa: S608 - constants
 """The same for one school. It begins with its people, so that it costs the same in a city as in a village. If the
 district has one connection, nobody is claimed, and no person is looked at."""
 CLAIMED_OF_SCHOOLS = f"""

@@ -70,6 +70,14 @@ from wanted w left join found f on f.word = w.word
 group by w.word
 """
 """One pass over the people of the school for all words, because user names have no index."""
+NEXT_PRIMARY = """
+update link l set is_primary = true from (
+    select distinct on (o.person_id) o.connection_id, o.sourced_id from link o
+    where o.district_id = :district and o.person_id = any(:people)
+      and not exists (select from link h where h.person_id = o.person_id and h.is_primary)
+    order by o.person_id, (o.connection_id = :connection and o.sourced_id = :record) desc, o.created_at, o.sourced_id
+) next where l.connection_id = next.connection_id and l.sourced_id = next.sourced_id
+"""
 
 
 class UnknownPerson(DirectoryError):
@@ -208,3 +216,13 @@ def in_other_schools(conn: Connection, school: SchoolRow, people: Collection[int
     given = {"district": school.district_id, "connection": school.connection.id, "school": school.id}
     rows = conn.execute(text(IN_OTHER_SCHOOLS), given | {"people": list(people)}).mappings()
     return [dict(row) for row in rows]
+
+
+def choose_primary(
+    conn: Connection, district_id: int, people: Collection[int], rather: tuple[int, str] = (0, "")
+) -> None:
+    """Make the oldest record of each of these people the primary one, if they have none. rather: connection and
+    sourcedId of a record that goes first."""
+    connection, record = rather
+    given = {"district": district_id, "people": list(people), "connection": connection, "record": record}
+    conn.execute(text(NEXT_PRIMARY), given)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory.duplicate_pairs import MergeImpossible, note_pair
 from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.members import UnknownPerson, choose_primary
 from roster_pipeline.directory.rollback_sql import nobody_may_call
 from roster_pipeline.directory.tables import contact, membership
 
@@ -188,18 +188,8 @@ def _links_back(conn: Connection, given: State, mine: State, theirs: State) -> N
     rows = [each | {"person_id": given["kept"]} for each in theirs["link"]]
     taken = {tuple(each[key] for key in keys) for each in _delete(conn, "link", rows, (*keys, "person_id"))}
     _insert(conn, "link", [each for each in theirs["link"] if tuple(each[key] for key in keys) in taken])
-    primary = next((each for each in mine["link"] if each["is_primary"]), None)
-    choose = """
-    update link l set is_primary = true from (
-        select distinct on (o.person_id) o.connection_id, o.sourced_id from link o
-        where o.district_id = :district and o.person_id in (:kept, :gone)
-          and not exists (select from link h where h.person_id = o.person_id and h.is_primary)
-        order by o.person_id, (o.connection_id = :connection and o.sourced_id = :record) desc, o.created_at,
-                 o.sourced_id
-    ) next where l.connection_id = next.connection_id and l.sourced_id = next.sourced_id
-    """
-    was = {"connection": primary["connection_id"] if primary else 0, "record": primary["sourced_id"] if primary else ""}
-    conn.execute(text(choose), dict(given) | was)
+    was = [(each["connection_id"], each["sourced_id"]) for each in mine["link"] if each["is_primary"]]
+    choose_primary(conn, given["district"], [given["kept"], given["gone"]], *was)
 
 
 def _memberships_back(conn: Connection, given: State, mine: State, theirs: State, after: State, now: State) -> None:

@@ -102,12 +102,9 @@ def copy_lines(conn: Connection, table: str, columns: Sequence[str], chunks: Ite
     """COPY chunks of lines, already in the text format, into a table. If iterating over `chunks` raises, the caller
     gets that exception, but the server does not see it. The text of an exception may quote people, and the driver would
     end the COPY with this text."""
-    statement = sql.SQL("copy {} ({}) from stdin").format(
-        sql.Identifier(table), sql.SQL(",").join(map(sql.Identifier, columns))
-    )
     with driver(conn).cursor() as cursor:
         try:
-            with cursor.copy(statement) as copy:
+            with cursor.copy(_copy_into(table, columns, "text")) as copy:
                 for chunk in _made(chunks):
                     copy.write(chunk)
         except _SourceFailed as failed:
@@ -116,11 +113,13 @@ def copy_lines(conn: Connection, table: str, columns: Sequence[str], chunks: Ite
 
 def copy_rows(conn: Connection, table: str, columns: Sequence[str], rows: Sequence[bytes]) -> None:
     """COPY rows in PostgreSQL's binary format into a table. A row begins with the number of columns."""
-    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
-        sql.Identifier(table), sql.SQL(",").join(map(sql.Identifier, columns))
-    )
-    with driver(conn).cursor() as cursor, cursor.copy(statement) as copy:
+    with driver(conn).cursor() as cursor, cursor.copy(_copy_into(table, columns, "binary")) as copy:
         copy.write(b"".join((_BEGIN, *rows, _END)))
+
+
+def _copy_into(table: str, columns: Sequence[str], form: Literal["text", "csv", "binary"]) -> sql.Composed:
+    names = sql.SQL(",").join(map(sql.Identifier, columns))
+    return sql.SQL("copy {} ({}) from stdin (format {})").format(sql.Identifier(table), names, sql.SQL(form))
 
 
 def _made(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -148,10 +147,7 @@ def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, fixed: Mappi
     buffer = BytesIO()
     options = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
     pa.csv.write_csv(pa.table(arrays, names=names), buffer, options)
-    statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(
-        sql.Identifier(table.name), sql.SQL(",").join(map(sql.Identifier, names))
-    )
-    with driver(conn).cursor() as cursor, cursor.copy(statement) as copy:
+    with driver(conn).cursor() as cursor, cursor.copy(_copy_into(table.name, names, "csv")) as copy:
         copy.write(buffer.getbuffer())
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.people_list import PeopleFilter, folded, words_in
 from roster_pipeline.directory.pg_copy import number_literal
-from roster_pipeline.directory.plans import IN_SCOPE, NEWEST_OF_SCHOOLS, PlanRow
+from roster_pipeline.directory.plans import IN_SCOPE, NEWEST_OF_SCHOOLS, OF_ROW, PlanRow
 from roster_pipeline.vocabulary import RISKIEST_FIRST, ROLE_NAMES
 
 SORTS = {
@@ -35,7 +35,7 @@ _OURS = """r.reason <> 'other_connection' and (r.action <> 'conflict' or exists 
 """Until a conflict is settled, a school cannot see or search the values of a person who was never in it."""
 _JOINED = f"""
 from {{rows}} r
-left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
+left join verdict v on {OF_ROW}
 left join person p on p.id = r.person_id and p.district_id = :district and {_OURS}
 """
 _FROM = f"{_JOINED.format(rows='plan_line')} where r.plan_id = :plan"
@@ -86,14 +86,14 @@ select r.row, r.action, r.role, r.person_id, r.sourced_ids, r.matched_by, r.reas
 from plan_row r
 join plan o on o.id = r.plan_id
 left join person p on p.id = r.person_id and p.district_id = o.district_id and {_OURS}
-left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
+left join verdict v on {OF_ROW}
 where r.plan_id = :plan and r.action <> 'unchanged' and (v.sync_id is null or v.sync_id = :sync)
 order by r.row limit :most
 """
 """The mail of an earlier sync of the same plan already listed the rows that it applied."""
-COUNT_DETAILS = """
+COUNT_DETAILS = f"""
 select count(*) from plan_row r
-left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
+left join verdict v on {OF_ROW}
 where r.plan_id = :plan and r.action <> 'unchanged' and (v.sync_id is null or v.sync_id = :sync)
 """
 

@@ -21,6 +21,10 @@ from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
 from roster_pipeline.directory.tables import plan, plan_row, plan_unchanged, snapshot, sync, verdict
 from roster_pipeline.directory.tenants import SchoolRow, schools_by_id
 
+WAITS = "v.verdict = 'hold' and v.rows > 0 and v.sync_id is null"
+"""Condition on a verdict `v`: it holds rows, and no sync has applied them since."""
+OF_ROW = "v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard"
+"""Condition on a verdict `v`: it is about the row `r`."""
 COPY_LISTS = """
 insert into plan_unchanged (plan_id, role, first_row, people)
 select :plan, role, first_row, people from plan_unchanged where plan_id = :earlier

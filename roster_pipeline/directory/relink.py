@@ -18,18 +18,19 @@ from roster_pipeline.directory import apply_sql, apply_staging, audit, ledger, p
 from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.approvals import NothingHeld, PlanChanged
 from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.members import choose_primary
 from roster_pipeline.directory.tables import snapshot, sync
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 
-STAGE = """
+STAGE = f"""
 create temporary table linking on commit drop as
 select r.person_id, false as fresh, l.sourced_id, false as is_primary
 from plan_row r cross join lateral unnest(r.new_links) l(sourced_id)
-left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
+left join verdict v on {plans.OF_ROW}
 where r.plan_id = :plan and not r.exempted and r.person_id is not null
   and r.action in ('create', 'update', 'restore', 'unchanged', 'skip')
-  and not coalesce(v.findings @> '[{"approver": "manager"}]', false)
-"""
+  and not coalesce(v.findings @> '[{{"approver": "manager"}}]', false)
+"""  # noqa: S608
 """People of another connection are left out: only the district's manager may link them."""
 STAGE_HOMES = """
 create temporary table moving on commit drop as
@@ -82,18 +83,13 @@ UNLINK = (
     f"select :district, :connection, sourced_id, person_id from {_GONE} on conflict do nothing",
     f"delete from link l using {_GONE} where l.connection_id = :connection and l.sourced_id = gone.sourced_id "  # noqa: S608
     "and l.person_id = gone.person_id and l.district_id = :district",
-    "update link l set is_primary = true from ("  # noqa: S608
-    f"select distinct on (o.person_id) o.connection_id, o.sourced_id from link o join {_GONE} using (person_id) "
-    "where not exists (select from link h where h.person_id = o.person_id and h.is_primary) "
-    "order by o.person_id, o.created_at, o.sourced_id"
-    ") next where l.connection_id = next.connection_id and l.sourced_id = next.sourced_id",
     f"update person p set revision = revision + 1 from {_GONE} "  # noqa: S608
     "where p.id = gone.person_id and p.district_id = :district",
     "insert into audit (who, what, district_id, person_id, reason, details) "  # noqa: S608
     "select :who, 'record unlinked', :district, person_id, :reason, "
     f"jsonb_build_object('connection', cast(:key as text)) from {_GONE} order by person_id",
 )
-"""Removes the link, makes another link the primary one, makes earlier plans out of date, and adds to the audit."""
+"""Removes the link, makes earlier plans out of date, and adds to the audit."""
 
 
 def relink(conn: Connection, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None) -> SyncResult:
@@ -179,7 +175,8 @@ def unlink_leavers(conn: Connection, school: SchoolRow, plan: plans.PlanRow, *, 
 def unlink_pairs(
     conn: Connection, connection: ConnectionRow, pairs: Sequence[tuple[int, str]], *, who: str, reason: str
 ) -> None:
-    """Take away several existing links (person, sourcedId). The caller holds the district's lock."""
+    """Take away several existing links (person, sourcedId). Another link becomes the primary one. The caller holds the
+    district's lock."""
     given = {
         "district": connection.district_id,
         "connection": connection.id,
@@ -191,3 +188,4 @@ def unlink_pairs(
     }
     for statement in UNLINK:
         conn.execute(text(statement), given)
+    choose_primary(conn, connection.district_id, {person for person, _ in pairs})

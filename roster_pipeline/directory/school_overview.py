@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, text
 
+from roster_pipeline.directory.plans import WAITS
+
 State = Literal["failing", "held", "paused", "stale", "resting", "off", "fine"]
 STATES: tuple[State, ...] = ("failing", "held", "paused", "stale", "resting", "off", "fine")
 NEEDS_ATTENTION = ("failing", "held", "paused", "stale")
 
-KNOWN = """
+KNOWN = f"""
 select s.id, s.connection_id, s.key, s.name, d.name as district, d.key as district_key,
     coalesce((s.settings ->> 'automatic')::boolean, false) as automatic,
     coalesce(s.settings ->> 'sync_time', '20:00:00')::time as sync_time,
@@ -51,8 +53,7 @@ left join lateral (
 ) broken on true
 left join lateral (
     select newest.id as plan_id, newest.state, case when newest.state = 'planned' then (
-        select sum(v.rows) from verdict v
-        where v.plan_id = newest.id and v.verdict = 'hold' and v.sync_id is null and v.rows > 0
+        select sum(v.rows) from verdict v where v.plan_id = newest.id and {WAITS}
     ) end as held
     from (
         select p.id, p.state from plan p where p.school_id = s.id and not p.dry_run and p.person_id is null
@@ -65,7 +66,7 @@ left join (
     where a.cleared_at is null group by w.id
 ) warned on warned.id = s.id
 where (:everyone or s.district_id = any(cast(:districts as bigint[])) or s.id = any(cast(:schools as bigint[])))
-"""
+"""  # noqa: S608 - a constant
 
 COUNTS = ("schools", "held_schools", "failing", "silent", "off", "found")
 """The counts of an `Overview`, in order."""
@@ -114,18 +115,18 @@ ORDER = ("failing", "held", "paused", "stale", "resting", "fine", "off")
 """Schools that need attention come first."""
 
 
-FIRST_DAYS = """
+FIRST_DAYS = f"""
 select
     (select count(*) from (select 1 from sync y where y.school_id = :school and y.kind in ('sync', 'approval')
-        and y.outcome in ('applied', 'unchanged') and y.counts <> '{}' limit 100) done) as applied,
+        and y.outcome in ('applied', 'unchanged') and y.counts <> '{{}}' limit 100) done) as applied,
     (select p.id from plan p where p.school_id = :school and p.person_id is null
         and exists (select from plan_line l where l.plan_id = p.id) order by p.id desc limit 1) as plan_id,
-    exists (select from verdict v where v.verdict = 'hold' and v.rows > 0 and v.sync_id is null
+    exists (select from verdict v where {WAITS}
         and (select bool_and(coalesce((finding ->> 'overridable')::boolean, false))
             from jsonb_array_elements(v.findings) finding) and v.plan_id = (
         select p.id from plan p where p.school_id = :school and p.person_id is null and not p.dry_run
             and p.state = 'planned' order by p.id desc limit 1)) as held
-"""
+"""  # noqa: S608 - a constant
 
 
 def first_days(conn: Connection, school_id: int) -> Row[Any]:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Select, bindparam, case, func, select, text, 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.held_plans import claimed_of_school
 from roster_pipeline.directory.ledger import HAS_SYNCED
-from roster_pipeline.directory.plans import of_data_after
+from roster_pipeline.directory.plans import WAITS, of_data_after
 from roster_pipeline.directory.tables import outbox, plan, school, snapshot, sync
 from roster_pipeline.settings.school import SchoolSettings
 
@@ -51,13 +51,12 @@ it."""
 
 
 _NEWEST_FIRST = "coalesce((select jsonb_agg(g.one order by g.id desc) from ({}) g), '[]'::jsonb)"
-_ROLES = """jsonb_build_object('id', s.id, 'roles', s.counts -> 'roles', 'approved', exists (
+_ROLES = f"""jsonb_build_object('id', s.id, 'roles', s.counts -> 'roles', 'approved', exists (
     select from sync y join verdict v on v.plan_id = y.plan_id cross join lateral jsonb_array_elements(v.findings) f
     where y.school_id = s.school_id and y.snapshot_id = s.id and v.sync_id is not null
       and (v.action = 'create' and f ->> 'guard' = any(:unusual)
            or v.action = 'archive' and f ->> 'guard' = any(:losses)) and not exists (
-        select from verdict w
-        where w.plan_id = y.plan_id and w.verdict = 'hold' and w.rows > 0 and w.sync_id is null)))"""
+        select from verdict v where v.plan_id = y.plan_id and {WAITS})))"""  # noqa: S608
 """approved: the data looked unusual or many went, and somebody approved all that was held. Earlier sizes do not count
 then."""
 BEFORE = f"""

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from roster_pipeline.directory import audit, ledger
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.members import choose_primary
 from roster_pipeline.directory.rollback_sql import CASTS, KEPT
 
 UNDONE = "edit undone"
@@ -69,14 +70,6 @@ union all
 select 'link_exclusion', x.connection_id::text, x.sourced_id,
        jsonb_build_object('here', to_char(x.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'))
 from link_exclusion x join own using (district_id, person_id)
-"""
-_ONE_PRIMARY = """
-update link l set is_primary = true from (
-    select o.connection_id, o.sourced_id from link o
-    where o.district_id = :district and o.person_id = :person
-      and not exists (select from link h where h.person_id = o.person_id and h.is_primary)
-    order by o.created_at, o.sourced_id limit 1
-) next where l.connection_id = next.connection_id and l.sourced_id = next.sourced_id
 """
 _STALE = "update person set revision = revision + 1 where district_id = :district and id = :person"
 
@@ -199,7 +192,7 @@ def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, wh
     given = {"district": district_id, "person": person_id}
     for statement, values in _statements(edit, now):
         conn.execute(text(statement), given | values)
-    conn.execute(text(_ONE_PRIMARY), given)
+    choose_primary(conn, district_id, [person_id])
     if EDITS[entry.what] == "link":
         conn.execute(text(_STALE), given)
     whom: dict[str, Any] = {"district_id": district_id, "school_id": entry.school_id, "person_id": person_id}

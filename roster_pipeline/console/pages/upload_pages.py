@@ -80,8 +80,7 @@ def upload(request: Request) -> Response:
 def columns(request: Request) -> Response:
     given = texts(request)
     with database(request).begin() as opened:
-        school = school_of(request, opened)
-        kept = _kept(request, opened, school)
+        school, kept = _kept(request, opened)
         chosen = [given.get(f"column-{place}", "") for place in range(len(kept.header))]
         once = [
             name if name in people_file.COLUMNS and name not in chosen[:place] else ""
@@ -96,8 +95,7 @@ def decide(request: Request) -> Response:
     """Store the decisions about rows that need a look. Nothing changes before the list is applied."""
     given = texts(request)
     with database(request).begin() as opened:
-        school = school_of(request, opened)
-        kept = _kept(request, opened, school)
+        school, kept = _kept(request, opened)
         same = given.get("file", "") == kept.hash
         chosen = {plain_number(name.removeprefix(ROW)): value for name, value in given.items() if name.startswith(ROW)}
         if same:
@@ -120,8 +118,7 @@ def apply(request: Request) -> Response:
     """Apply the list, if it would still do what was shown."""
     given, who, reason = texts(request), viewer(request), reason_of(request)
     with database(request).begin() as opened:
-        school = school_of(request, opened)
-        kept = _kept(request, opened, school)
+        school, kept = _kept(request, opened)
     try:
         with database(request).begin() as opened:
             sync = people_upload.apply(
@@ -152,11 +149,12 @@ def choose(request: Request, error: str = "") -> Response:
     )
 
 
-def _kept(request: Request, opened: Connection, school: SchoolRow) -> uploads.Upload:
+def _kept(request: Request, opened: Connection) -> tuple[SchoolRow, uploads.Upload]:
+    school = school_of(request, opened)
     found = uploads.kept(opened, school, number_of(request, "upload_id"), who=viewer(request).email)
     if found is None:
         raise nothing_here()
-    return found
+    return school, found
 
 
 @route("/schools/{key}/people/upload/{upload_id}", "GET")
@@ -164,8 +162,7 @@ def show(request: Request, error: str = "") -> Response:
     """The effect of each row of the list."""
     who, filters = viewer(request), list_filter(request, "show")
     with database(request).begin() as opened:
-        school = school_of(request, opened)
-        kept = _kept(request, opened, school)
+        school, kept = _kept(request, opened)
         file = people_file.PeopleFile(kept.header, kept.rows)
         seen: people_upload.Preview = people_upload.preview(
             opened, school, file, kept.columns, role=kept.role, reader=who, choices=kept.choices

@@ -152,7 +152,6 @@ def show(request: Request, values: Mapping[str, str] = NOTHING, errors: Mapping[
         words=words,
         zone=zone,
         roles=list(_roles(who).items()),
-        role_names=ROLES,
         places=proposed,
         values={"email": "", "role": OWNER, "place": "", **values}
         | {"invite": bool(form(request).get("invite")) if errors else True},

@@ -125,7 +125,6 @@ def show(request: Request) -> Response:
         chart=role_bars(roles),
         legend=[name for name in SHOWN if report and report.total(name)],
         sections=[sections[title] for title in BEHIND if title in sections],
-        rejected_url=f"/schools/{school.key}/rejected/{sync.snapshot_id}" if sync.snapshot_id else "",
         waiting=bool(holds),
         decidable=any(hold.overridable for hold in holds),
         undone_whole=whole,

@@ -182,7 +182,6 @@ def show(request: Request, error: str = "") -> Response:
         file=kept.hash,
         choices_of=_choices_of,
         deciding=any(map(_choices_of, shown)),
-        total=len(file.rows),
         counts=seen.counts,
         listed=Listed(filters, list(shown), len(rows)),
         address=f"/schools/{school.key}/people/upload/{kept.id}",

@@ -78,7 +78,7 @@ def present_rows(context: PlanningContext) -> tuple[pd.DataFrame, Flags]:
     for place in np.flatnonzero(action == "conflict").tolist():
         reason[place] = context.matched.conflict[int(context.identity[place])]
     follows = _follows(action, reason, situation.auto_update)
-    changes = _changes(differences, action, reason, follows, situation.auto_update)
+    changes = _changes(differences, reason, follows, situation.auto_update)
     differences.changes(adopts & np.isin(reason, ("linked", "relinked")), ("number",), changes)
     _move_primary_records(changes, context, primary, action)
     notes = _notes(context, primary, differences, np.isin(action, WRITING), follows & (action != "skip"))
@@ -160,9 +160,7 @@ def _follows(action: Words, reason: Words, auto: Flags) -> Flags:
     return follows
 
 
-def _changes(
-    differences: Differences, action: Words, reason: Words, follows: Flags, auto: Flags
-) -> dict[int, dict[str, list[Any]]]:
+def _changes(differences: Differences, reason: Words, follows: Flags, auto: Flags) -> dict[int, dict[str, list[Any]]]:
     """The field changes by row. A skipped row has the changes that it would make.
 
     A doubted match has the changes of the person.

@@ -18,7 +18,6 @@ from roster_pipeline.console.session import connection_of, limit, viewer
 from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret
 from roster_pipeline.defs.asset_helpers import add_partitions
 from roster_pipeline.directory import connection_tests, tenants
-from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.tenant_changes import RefusedSetting
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow, UnknownKey
 from roster_pipeline.oneroster.presets import presets
@@ -125,7 +124,7 @@ def add(request: Request) -> Response:
                 picked.append(PickedSchool(one["id"], _usable_name(one), owners))
         if values.get("school_id") or values.get("name"):
             picked += _typed(values, for_all, errors)
-        pattern = _pattern(opened, who, connection, values.get("pattern", ""), errors)
+        pattern = _pattern(opened, connection, values.get("pattern", ""), errors)
     if not picked and not errors:
         errors["schools"] = "Tick at least one school."
     if not errors:
@@ -213,9 +212,7 @@ def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[Pi
     return [] if errors else [PickedSchool(school_id, name, owners)]
 
 
-def _pattern(
-    opened: Connection, who: Account, connection: ConnectionRow, key: str, errors: dict[str, str]
-) -> SchoolSettings | None:
+def _pattern(opened: Connection, connection: ConnectionRow, key: str, errors: dict[str, str]) -> SchoolSettings | None:
     """The settings that the new schools take over from another school; None for the district's defaults."""
     if not key:
         return None

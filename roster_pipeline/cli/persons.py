@@ -139,7 +139,7 @@ def show(
             print_table(list(rows[0]), lines, title=f"\n{title}")
     if changes:
         columns = ["when", "sync", "school", "entity", "operation", "changes"]
-        print_table(columns, [_change(change, zones, usual) for change in changes], title="\nHistory")
+        print_table(columns, [_change(change, found.id, zones, usual) for change in changes], title="\nHistory")
 
 
 def district_of(opened: sa.Connection, key: str | None) -> tenants.DistrictRow:
@@ -157,7 +157,7 @@ def _in_zone(row: Mapping[str, Any], zone: str) -> list[Any]:
     return [moment(value, zone) if isinstance(value, datetime) else value for value in row.values()]
 
 
-def _change(change: ledger.Change, zones: Mapping[str, str], usual: str) -> tuple[Any, ...]:
+def _change(change: ledger.Change, number: int, zones: Mapping[str, str], usual: str) -> tuple[Any, ...]:
     before, after = change.before or {}, change.after or {}
     moved = sorted(name for name in before.keys() & after.keys() - OURS if before[name] != after[name])
     text = "\n".join(f"{name}: {shown(before[name])} -> {shown(after[name])}" for name in moved)
@@ -165,7 +165,8 @@ def _change(change: ledger.Change, zones: Mapping[str, str], usual: str) -> tupl
         kept = {name: value for name, value in (before or after).items() if value not in (None, [], {})}
         text = "\n".join(f"{name}: {shown(kept[name])}" for name in sorted(kept.keys() - OURS - KEYS))
     at = moment(change.at, zones.get(change.school or "", usual))
-    return (at, change.sync_id or "by hand", change.school, change.entity, change.operation, text)
+    entity = change.entity if change.person_id == number else f"{change.entity} of person {change.person_id}"
+    return (at, change.sync_id or "by hand", change.school, entity, change.operation, text)
 
 
 def people(

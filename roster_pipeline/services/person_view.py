@@ -1,7 +1,7 @@
 """One person for a reader: fields and their sources, records of the SIS, the newest plan, and the whole history."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -217,7 +217,10 @@ def history(conn: Connection, view: PersonView) -> list[Event]:
         event = events.setdefault(change.at, Event(change.at))
         if sync:
             event.sync, event.who, event.what = sync, sync.who, sync.kind
-        event.steps += steps_of(change, view.place(change.school), whys.get(change.sync_id or 0, ""))
+        steps = steps_of(change, view.place(change.school), whys.get(change.sync_id or 0, ""))
+        if change.person_id != view.person.id:  # of an entry that was merged into this one
+            steps = [replace(step, what=f"person {change.person_id}: {step.what}") for step in steps]
+        event.steps += steps
     if view.whole:
         entries = audit.search(conn, person_id=view.person.id, limit=MOST_EVENTS)
         for entry in entries:

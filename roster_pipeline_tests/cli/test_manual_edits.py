@@ -147,6 +147,7 @@ def test_two_people_are_found_merged_and_made_two_again(school: Roster, database
     assert (pair["person"], pair["other"], pair["differ"]) == (ada, again, [])
     assert "1 pair" in school("person", "duplicates").err
     assert school("person", "merge", ada, again, *WHY).code == 0
+    assert f"person of person {again}" in " ".join(school("person", "show", ada, "--history").out.split())
     answer = school("person", "show", again)
     assert answer.code != 0
     assert f"merged into person {ada}" in answer.err

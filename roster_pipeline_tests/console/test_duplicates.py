@@ -58,6 +58,9 @@ def test_a_merge_is_undone_on_the_page_of_the_person(
     assert answer.headers["location"] == f"/people/{again}"
     page = owner.get(f"/people/{again}").text
     assert f"Person {ada} was merged into this person" in words_of(page)
+    last = words_of(page).partition("What happened last")[2].partition("The whole history")[0]
+    assert f"person {ada}: removed from the directory" in last, "not this person"
+    assert " removed from the directory" not in last.replace(f"person {ada}: removed from the directory", "")
     assert "record u1 linked" in words_of(page), "the history of both"
     answer = owner.send_form(f"/people/{again}/undo-merge", WHY)
     assert answer.status_code == 303

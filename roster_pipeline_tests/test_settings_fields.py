@@ -1,15 +1,18 @@
 """The table of settings, the models, the options and the documentation say the same."""
 
 import datetime
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
 
+from roster_pipeline.oneroster import connection_test_items
 from roster_pipeline.settings import fields, school
 from roster_pipeline.settings.fields import Setting
 
+CODE = Path(connection_test_items.__file__)
 PAGE = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
 ROLE_FIELDS = {f"{role}.{name}" for role in fields.ROLES for name in school.RoleSettings.model_fields}
 WITH_OPTIONS = [setting for setting in (*fields.CONNECTION, *fields.SCHOOL) if setting.flags]
@@ -114,3 +117,10 @@ def test_a_school_id_is_stored_without_the_blanks_around_it() -> None:
 def test_another_text_is_refused_as_an_address(pasted: str) -> None:
     with pytest.raises(ValueError, match="give the full address"):
         school.ConnectionSettings(url=pasted)
+
+
+def test_an_item_of_the_test_names_the_field_to_change_as_the_page_does() -> None:
+    code = re.sub(r"[\"']\s+[\"']", " ", CODE.read_text(encoding="utf-8"))
+    named = {name.replace("{name}", "Staff number") for name in re.findall(r'the setting\s+"([^"]+)"', code)}
+    assert len(named) == 4
+    assert named <= {setting.title for setting in (*fields.CONNECTION, *fields.SCHOOL)}

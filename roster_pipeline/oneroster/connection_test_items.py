@@ -80,13 +80,8 @@ def school_item(school: dict[str, Any], name: str) -> CheckItem:
     theirs = school["name"] or "no name"
     detail = f"{theirs}, found by {school['foundBy']}, type {school['type'] or 'unknown'}"
     if name and school["name"] and not _alike(name, school["name"]):
-        return CheckItem(
-            "School",
-            None,
-            f"{detail}; here it is called {name}",
-            "Check that the School ID is right: a wrong one rosters the people of another school.",
-            school["name"],
-        )
+        wrong = "Check that the School ID is right: a wrong one rosters the people of another school."
+        return CheckItem("School", None, f"{detail}; here it is called {name}", wrong, school["name"])
     remedy = "" if school["foundBy"] == "sourcedId" else "Its sourcedId is stored."
     return CheckItem("School", True, detail, remedy, school["name"])
 
@@ -148,7 +143,8 @@ def role_item(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool)
     if people or proof.mode == "delta":
         return CheckItem(name, True if people else None, f"{number} in this school", value=people)
     where = "what the export includes" if _of_bundle(proof) else "the share and the permissions in the SIS"
-    return CheckItem(name, False, f"{number} in this school", f"Check {where}, or switch this role off.", people)
+    remedy = f"Check {where}, or switch off {name} in What is synced."
+    return CheckItem(name, False, f"{number} in this school", remedy, people)
 
 
 def other_role_items(counts: PeopleCounts) -> Iterator[CheckItem]:
@@ -156,7 +152,8 @@ def other_role_items(counts: PeopleCounts) -> Iterator[CheckItem]:
     own = {role: count for role, count in counts.people.items() if role not in ROLE_NAMES}
     if own:
         listed = ", ".join(f"{count} {role}" for role, count in sorted(own.items()))
-        yield CheckItem("Other roles", None, listed, "Map them to a role if these people are to be rostered.")
+        remedy = 'If these people are to be rostered, give their roles a group in the setting "Role map".'
+        yield CheckItem("Other roles", None, listed, remedy)
 
 
 def not_counted_items(counts: PeopleCounts) -> Iterator[CheckItem]:
@@ -234,7 +231,8 @@ def disabled_item(counts: PeopleCounts) -> CheckItem:
         return CheckItem("Disabled accounts", None, NOT_OFFERED)
     total, disabled = sum(counts.records.values()), sum(counts.disabled.values())
     share = disabled / total if total else 0.0
-    remedy = 'Leave "disabled means gone" off: here it does not say who is at school.' if share > MANY_DISABLED else ""
+    off = 'Leave the setting "Disabled means gone" off: here it does not say who is at school.'
+    remedy = off if share > MANY_DISABLED else ""
     return CheckItem("Disabled accounts", None, f"{disabled} of {total} ({share:.0%})", remedy)
 
 
@@ -244,7 +242,8 @@ def number_items(counts: PeopleCounts) -> Iterator[CheckItem]:
         shares = counts.shares(kind)
         if counts.numbered[kind]:
             detail = ", ".join(f"{source} {share:.0%}" for source, share in shares.items()) or NOT_OFFERED
-            remedy = "" if shares.get("identifier", 0) > MANY_DISABLED else "Choose where the number comes from."
+            choose = f'Choose where the number comes from in the setting "{name} from".'
+            remedy = "" if shares.get("identifier", 0) > MANY_DISABLED else choose
             yield CheckItem(name, None, detail, remedy)
 
 
@@ -269,7 +268,8 @@ def reference_items(counts: PeopleCounts, proof: Proof) -> Iterator[CheckItem]:
         (
             "Orgs below",
             noticed(below=counts.below),
-            "They do not count. If they are the school's people, let orgs below the school count as the school.",
+            "They do not count. If they are the school's people, switch on the setting "
+            '"Count orgs below the school as the school".',
         ),
         (
             "Dates of roles",

@@ -157,9 +157,9 @@ def _without_users(reading: Reading, refusal: OneRosterError | None) -> Iterator
 def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator[Batch]:
     """Filtered `/users`, one role at a time. The filter works if an answer is not empty and holds only that role.
 
-    After such an answer, an empty answer for another role counts as nobody. A 404 counts as nobody
-    too, because some servers send it for an empty list. Before that, an empty answer means nothing, and the group is
-    unread.
+    If it works, an empty answer for another role counts as nobody. So does a 404, because some servers send it for an
+    empty list. Otherwise an empty answer means nothing, and the group is unread. Before a role with people came, the
+    filter is tested with teachers.
     """
     proved = False
     for group in groups:
@@ -171,6 +171,7 @@ def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator
             except OneRosterError as refusal:
                 if not unreadable(refusal):
                     raise
+                proved = proved or (isinstance(refusal, NotOffered) and _role_filter_works(reading))
                 if proved and isinstance(refusal, NotOffered):
                     continue
                 refused = True
@@ -186,6 +187,7 @@ def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator
             proved = True
             reading.strategy += f"+{role}"
             yield from reading.users(listing, fill)
+        proved = proved or (empty and not refused and _role_filter_works(reading))
         if refused or (empty and not proved):
             reading.unread.add(group)
 

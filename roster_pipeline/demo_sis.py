@@ -72,10 +72,14 @@ CONNECTIONS = {"northside-sis": ("/northside", "1.2"), "southside-sis": ("/south
 
 def districts() -> dict[str, District]:
     """The people of the two SISs before the first night, by connection key."""
-    return {
+    found = {
         "northside-sis": generate_district(7, schools=2, students_per_school=240, name="Riverbend North"),
         "southside-sis": generate_district(11, schools=1, students_per_school=420, name="Riverbend South"),
     }
+    names = {(school.connection, school.school_id): school.name for school in SCHOOLS}
+    for key, people in found.items():  # a test of the connection warns if the names differ
+        people.orgs = [org._replace(name=names.get((key, org.sourced_id), org.name)) for org in people.orgs]
+    return found
 
 
 def pass_noon(people: dict[str, District]) -> None:

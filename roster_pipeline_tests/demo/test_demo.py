@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
+from roster_pipeline import demo_sis
 from roster_pipeline.demo_sis import DISTRICT
 from roster_pipeline.directory import schema, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
@@ -108,3 +109,10 @@ def test_the_demo_drops_no_database_that_it_may_not_make_anew(
             server.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
         server.execute(sql.SQL("drop role {}").format(role))
     assert there == (2,)
+
+
+def test_the_schools_of_the_demo_have_one_name_here_and_in_their_sis() -> None:
+    people = demo_sis.bring_to(3)
+    for school in demo_sis.SCHOOLS:
+        names = [org.name for org in people[school.connection].orgs if org.sourced_id == school.school_id]
+        assert names == [school.name]

@@ -50,7 +50,7 @@ EXCLUDED_COLUMNS = ("sourced_id", "student_id")
 
 def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Rejections) -> tuple[Flags, Flags, Ints]:
     """The people who may be a contact: not gone, with a name, and with a contact's role today. Second value: those who
-    only lack a name. Third: the kind of each, best first."""
+    only lack a name, or who have no role at all, as if roles.csv were cut. Third: the kind of each, best first."""
     named = filled(clean_names(strings(people["givenName"]))) | filled(clean_names(strings(people["familyName"])))
     gone = truth(pc.is_in(pc.utf8_lower(strings(people["status"])), value_set=pa.array(sorted(GONE_STATUSES), TEXT)))
     kinds = np.full(len(people), -1, dtype=np.int64)
@@ -66,7 +66,8 @@ def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Reject
         kinds[owners[fits & (kind == place)]] = place
     is_contact = (kinds >= 0) & ~gone
     notes.note(is_contact & ~named, strings(people["sourcedId"]), "familyName", "missing_name", "error")
-    return is_contact & named, is_contact & ~named, kinds
+    has_role = np.isin(np.arange(len(people)), owners[filled(source)])
+    return is_contact & named, is_contact & ~named | ~has_role & ~gone, kinds
 
 
 @dataclass(frozen=True)

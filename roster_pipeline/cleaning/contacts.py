@@ -63,7 +63,7 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     """
     notes, versions = Rejections("contacts"), Rejections("contacts")
     people, _ = one_per_sourced_id(clipped(others), versions)
-    usable, nameless, kinds = usable_contacts(people, context, notes)
+    usable, unclear, kinds = usable_contacts(people, context, notes)
     ids = strings(people["sourcedId"])
     ids_of_two = pa.concat_arrays([ids_of_two, versions.ids(SOURCED_ID_OF_TWO)])
     of_two = usable & truth(pc.is_in(ids, value_set=ids_of_two))
@@ -81,7 +81,7 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     order = np.lexsort((allowed.contact, allowed.place, kinds[allowed.contact], marks, allowed.student))
     ranked = allowed.at(order)
     ranked = replace(ranked, place=_earlier(ranked.student))
-    unused = np.append(nameless | of_two, False)[there]
+    unused = np.append(unclear | of_two, False)[there]
     lost = pairs.at(np.flatnonzero((there < 0) | unused | (fits & (verdicts == WITHHELD))))
     kept = ranked.at(np.flatnonzero(ranked.place < context.settings.contacts_most))
     fields, unreadable = contact_fields(links, kept, notes)

@@ -12,7 +12,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.lasting_decisions import announce_leavers
 from roster_pipeline_tests.sources.conftest import USERS, School, Source, pupil, table, teacher
 from roster_pipeline_tests.sources.test_files_together import in_two_files
-from roster_pipeline_tests.sources.test_guards import approve
+from roster_pipeline_tests.sources.test_guards import approve, contacts, parent
 
 PUPILS, TEACHERS = list(map(pupil, range(52))), list(map(teacher, range(8)))
 
@@ -85,6 +85,21 @@ def test_people_whose_roles_were_at_a_missing_end_of_roles_stay(database: Databa
         assert (len(school.present), school.guards) == (60, {"end_missing"})
     bundle.files = in_two_files(everybody, everybody)
     assert set(school.sync().values()) == {"equal"}
+
+
+def test_contacts_whose_roles_were_cut_off_stay(database: Database, bundle: Source) -> None:
+    families = [one | {"agentSourcedIds": [f"pa{place}"]} for place, one in enumerate(PUPILS)]
+    everybody = [*families, *TEACHERS, *map(parent, range(52))]
+    bundle.files = in_two_files(everybody, everybody)
+    school = School.begun(database, bundle)
+    before = contacts(school)
+    assert len(before) == 52
+    bundle.files = in_two_files(everybody, everybody[:-2])
+    school.sync()
+    assert contacts(school) == before
+    bundle.files = in_two_files([*families[:-1], PUPILS[-1], *everybody[52:]], everybody[:-1])
+    school.sync()
+    assert before.keys() - contacts(school).keys() == {"st51"}, "the SIS names this contact no longer"
 
 
 def test_the_row_of_a_second_school_at_a_missing_end_keeps_the_school(database: Database, bundle: Source) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def command_of(unit: Path, port: int, folder: Path) -> list[str]:
     """The command of a unit, from this checkout and on a free port."""
     found = re.search(r"^ExecStart=/opt/roster/.venv/bin/(.+)$", unit.read_text(), re.MULTILINE)
     assert found
-    words = found[1].replace("${ROSTER_CODE_PORT}", str(port)).replace("/opt/roster/deploy", str(ROOT)).split()
+    words = found[1].replace("${ROSTER_CODE_PORT}", str(port)).replace("/opt/roster/deploy", str(DEPLOY)).split()
     words = ["--port=" + str(port) if re.fullmatch(r"8080|300\d", word) else word for word in words if word != "--port"]
     words = [word.replace("/var/lib/roster-metrics", str(folder)) for word in words]
     module = {"roster": "roster_pipeline.cli", "dagster": "dagster", "dagster-daemon": "dagster._daemon"}[words[0]]
@@ -134,46 +135,52 @@ def _beats(dagster_url: str) -> bool:
 
 
 READY: dict[str, Callable[[int, Path, str], bool]] = {
+    "roster-code": lambda port, _, __: _answers(port),
     "roster-console": lambda port, _, __: answers(f"http://127.0.0.1:{port}/health"),
     "roster-web": lambda port, _, __: answers(f"http://127.0.0.1:{port}/server_info"),
     "roster-web-readonly": lambda port, _, __: answers(f"http://127.0.0.1:{port}/view/server_info"),
-    "roster-code": lambda port, _, __: _answers(port),
     "roster-metrics": lambda _, folder, __: (folder / "roster.prom").exists(),
     "roster-daemon": lambda _, __, dagster_url: _beats(dagster_url),
 }
-"""For each service a check that it works, by its port, its folder and Dagster's database."""
+"""For each service a check that it works, by its port, its folder and Dagster's database. The others use the first."""
 
 
 @pytest.mark.timeout(590)
-@pytest.mark.parametrize("name", READY)
-def test_each_service_starts_with_its_own_files_of_environment(
-    name: str, database_url: str, dagster_url: str, reader_url: str, tmp_path: Path
+def test_the_services_work_together_each_with_its_own_files_of_environment(
+    database_url: str, dagster_url: str, reader_url: str, tmp_path: Path
 ) -> None:
-    """Databases, key and folders are the test's; all other values are the example's. Workers need a broker (see
+    """Databases, key, folders and ports are the test's; all other values are the example's. Workers need a broker (see
     scale/)."""
-    port, unit = free_port(), DEPLOY / "systemd" / f"{name}.service"
-    environment = environment_of(unit)
+    units, ports = (
+        {name: DEPLOY / "systemd" / f"{name}.service" for name in READY},
+        {name: free_port() for name in READY},
+    )
     own = {
         "ROSTER_DATABASE_URL": database_url,
-        "ROSTER_DAGSTER_DATABASE_URL": reader_url if "readonly" in name else dagster_url,
         "ROSTER_SECRET_KEY": new_key(),
         "ROSTER_HOME": str(tmp_path),
+        "ROSTER_CODE_PORT": str(ports["roster-code"]),
         "DAGSTER_HOME": str(ROOT),
     }
-    environment |= {variable: value for variable, value in own.items() if variable in environment}
-    environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), MARK: os.environ[MARK]}
-    with subprocess.Popen(
-        command_of(unit, port, tmp_path), env=environment, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            ready = partial(READY[name], port, tmp_path, dagster_url)
-            until(lambda: ready() or process.poll() not in (None, 0), 300)
-            assert ready(), process.stderr and process.stderr.read().decode()[-3000:]
-            if "Type=oneshot" not in unit.read_text():
+    passed_on = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), MARK: os.environ[MARK]}
+    with ExitStack() as stack:
+        running: dict[str, subprocess.Popen[bytes]] = {}
+        for name, unit in units.items():
+            log = stack.enter_context((tmp_path / f"{name}.log").open("w+b"))
+            given = own | {"ROSTER_DAGSTER_DATABASE_URL": reader_url if "readonly" in name else dagster_url}
+            environment = {variable: given.get(variable, value) for variable, value in environment_of(unit).items()}
+            command = command_of(unit, ports[name], tmp_path)
+            process = running[name] = stack.enter_context(
+                subprocess.Popen(command, env=environment | passed_on, cwd=ROOT, stderr=log, stdout=subprocess.DEVNULL)
+            )
+            stack.callback(process.kill)
+            ready = partial(READY[name], ports[name], tmp_path, dagster_url)
+            until(lambda ready=ready, process=process: ready() or process.poll() not in (None, 0), 300)  # type: ignore[misc]
+            assert ready(), Path(log.name).read_text()[-3000:]
+        for name, process in reversed(running.items()):
+            if "Type=oneshot" not in units[name].read_text():
                 process.terminate()
             assert process.wait(STOPPING) == 0, f"{name} has to end in order when it is asked to"
-        finally:
-            process.kill()
 
 
 def test_systemd_reads_the_units(tmp_path: Path) -> None:

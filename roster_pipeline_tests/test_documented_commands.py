@@ -92,35 +92,31 @@ def machine(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str
 @pytest.fixture
 def set_up(machine: dict[str, str]) -> Iterator[dict[str, str]]:
     """The same, with the schools oak and elm of the page."""
-    holder = subprocess.Popen(
-        [sys.executable, "-c", "from roster_pipeline.runtime.embedded import addresses; print(addresses()); input()"],
-        env=machine,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline()
     sis = Sis(generate_district(5, schools=2, students_per_school=10), credentials={"us": "secret"}, versions=("1.1",))
     server = SimulatorThread(create_site([sis])).start()
+    with_tests = machine | {"PYTHONPATH": f"{machine['PYTHONPATH']}:{ROOT}"}
+    command = [sys.executable, "-c", SCHOOLS, server.base_url]
+    holder = subprocess.Popen(command, env=with_tests, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        with_tests = machine | {"PYTHONPATH": f"{machine['PYTHONPATH']}:{ROOT}"}
-        subprocess.run([sys.executable, "-c", SCHOOLS, server.base_url], env=with_tests, check=True, timeout=200)
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "ready\n"
         yield machine
     finally:
-        server.stop()
         holder.communicate("\n", timeout=60)
+        server.stop()
 
 
 SCHOOLS = """
 import sys
 from roster_pipeline_tests.test_documented_commands import add_schools
 add_schools(sys.argv[1])
+print("ready", flush=True)
+input()
 """
+"""A process of its own, because it changes its environment. Until it ends, the database server stays."""
 
 
 def add_schools(address: str) -> None:
-    """In a process of its own: it changes its environment."""
     database = Database(prepare_environment().roster)
     schema.upgrade(database)
     settings = ConnectionSettings(

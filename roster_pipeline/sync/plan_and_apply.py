@@ -172,16 +172,17 @@ def _compared(
             given.planned, given.directory, settings, snapshot, first_sync=before.first_sync,
             excluded_contacts=given.excluded, settled=given.by_role,
         )  # fmt: skip
-        if snapshot.mode != "delta" and len(plan.absent):
-            with database.begin() as conn:
-                absent = persons_of(plan.absent).tolist()
-                plan = plan.sparing(rosters.newcomers(conn, school.connection.id, snapshot_id, absent))
         return plan if only is None else only.rows_of(plan)
 
     plan = planned(school.settings)
     if not given.holds(plan):
         given = plan_input.read_everybody(database, school, snapshot_id, today)
         plan = planned(school.settings)
+    lately: set[int] = set()
+    if snapshot.mode != "delta" and len(plan.absent):
+        absent = persons_of(plan.absent).tolist()
+        lately = database.call(rosters.newcomers, school.connection.id, snapshot_id, absent)
+        plan = plan.sparing(lately)
     served: bool | None = True
     unlike = snapshot_guards.smaller(facts["proof"], before.proofs)
     if snapshot.complete and len(plan.absent):
@@ -196,7 +197,7 @@ def _compared(
             )
             if NO_ID in facts["proof"]["notes"]:
                 snapshot = replace(snapshot, complete=False, problems=(*snapshot.problems, NO_ID))
-            plan = planned(school.settings.without_witness())
+            plan = planned(school.settings.without_witness()).sparing(lately)  # it archives nobody else
     plan = plan.witnessed(answers if served else None)
     history, gone = before.roles, announced_gone(plan.rows, given.directory.announced)
     if gone:

@@ -184,4 +184,6 @@ def test_the_list_and_the_page_fit_a_phone_with_long_values(
         assert faults_of(page) == []
         page.emulate_media(media="print")
         assert not page.locator(".top").is_visible()
+        pressed = page.locator("main :is(button, details.act)").locator("visible=true")
+        assert pressed.all_inner_texts() == [], "nobody presses paper"
         page.emulate_media(media="screen")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from rich.table import Table
 from sqlalchemy.engine import make_url
 
 from roster_pipeline import demo_sis
-from roster_pipeline.directory import schema, tenant_changes, tenants
+from roster_pipeline.directory import audit, schema, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
@@ -25,6 +26,7 @@ from roster_pipeline.settings.installation import home
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline.vocabulary import COUNTS
 
+WHO = "the demo"
 NOON = f"{demo_sis.SCHOOLS[0].name}, noon"
 BAD_NIGHT = 3
 BAD_CONNECTION = "southside-sis"
@@ -95,10 +97,13 @@ def _sync(night: int, school: demo_sis.DemoSchool, shown: str, batch: str | None
     from roster_pipeline.defs.resources import DirectoryResource
     from roster_pipeline.runtime.run_school import run_school
 
-    ran = run_school(school.key, night=batch)
+    database, run_id = DirectoryResource().database(), str(uuid.uuid4())
+    with database.begin() as conn:
+        audit.record_run(conn, run_id, "sync", tenants.get_school(conn, school.key), who=WHO)
+    ran = run_school(school.key, night=batch, run_id=run_id)
     if ran.problem:
         return SyncResult(night, shown, {}, ran.problem)
-    counts = latest_counts(DirectoryResource().database(), school.key)
+    counts = latest_counts(database, school.key)
     return SyncResult(night, shown, counts)
 
 

@@ -1,5 +1,6 @@
 """The demo as a person runs it: a process of its own, on databases that it makes."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -55,6 +56,9 @@ def test_three_nights_end_with_a_report_and_mails(environment: dict[str, str]) -
         assert "http://127.0.0.1:8080/schools/" in text, "the console of `make dev`"
         assert "roster school" not in text, "an owner has the pages, not the commands"
     assert "lincoln-high" in ran.stdout
+    asked = [sys.executable, "-m", "roster_pipeline.cli", "history", "--json"]
+    told = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert {line["who"] for line in json.loads(told.stdout)} == {"the demo"}
 
 
 def made(address: str, server: URL) -> Database:

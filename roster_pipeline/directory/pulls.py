@@ -212,26 +212,30 @@ def _drop(conn: Connection, *which: ColumnElement[bool]) -> int:
 
 
 METADATA_KEYS = f"""
-select coalesce(jsonb_agg(distinct k.key), '[]') from pull_record p {RECORDS.format(set="p")} u
-cross join lateral json_object_keys(u.payload -> 'metadata') k(key)
-where p.pull_id = :pull and u.kind = 'user' and (k.key like 'agents:%' or exists (
-    select from json_array_elements(u.payload -> 'roles') r where lower(r ->> 'role') = any(:roles)))
+select coalesce(jsonb_object_agg(key, people), '{{}}') from (
+    select k.key, count(nullif(k.value, '')) as people from pull_record p {RECORDS.format(set="p")} u
+    cross join lateral json_each_text(u.payload -> 'metadata') k
+    where p.pull_id = :pull and u.kind = 'user' and (k.key like 'agents:%' or exists (
+        select from json_array_elements(u.payload -> 'roles') r where lower(r ->> 'role') = any(:roles)))
+    group by 1
+) counted
 """  # noqa: S608
 
 
-def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple[str, set[str]]:
-    """The scope of a pull, and the metadata keys that its people with one of these roles (lower-case) have. A column
+def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple[str, dict[str, int]]:
+    """The scope of a pull, and the metadata keys that its people with one of these roles (lower-case) have, each with
+    the number of people who have a value in it. A column
     that a CSV file lost does not count: its values are those of an earlier day, and new people have none. It is
     computed once per pull and kept with the proof, because it takes a second or two to read the records of a
     district."""
     row = conn.execute(select(pull.c.scope, pull.c.proof).where(pull.c.id == pull_id)).one()
-    keys = row.proof.get("contact_keys")
+    keys = row.proof.get("contact_values")
     if keys is None:
         keys = conn.scalar(text(METADATA_KEYS), {"pull": pull_id, "roles": list(roles)})
-        more = cast({"contact_keys": keys}, JSONB)
+        more = cast({"contact_values": keys}, JSONB)
         conn.execute(pull.update().where(pull.c.id == pull_id).values(proof=pull.c.proof.op("||")(more)))
     lost = {name.partition(":")[2] for name in row.proof.get(LOST_COLUMNS, {}).get("users", ())}
-    return str(row.scope), set(keys) - lost
+    return str(row.scope), {key: people for key, people in keys.items() if key not in lost}
 
 
 def cut_off(conn: Connection, connection_id: int) -> list[str]:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from roster_pipeline import code_version
 from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
 from roster_pipeline.cleaning.contact_rules import AGENTS, METADATA, contact_fields, stored_key, withheld_fields
-from roster_pipeline.cleaning.quality import not_tested, run_suite
+from roster_pipeline.cleaning.quality import TOO_FEW, not_tested, run_suite
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.cleaning.roles import next_change, orgs_named, school_orgs
 from roster_pipeline.directory import (
@@ -42,6 +42,8 @@ ID = "id"
 MOST_NEW = 0.1
 """If more than this share of the records are new since the frame was stored, all are read and stored again."""
 CONTACT_FIELDS_SEEN = "contact_fields"
+CONTACT_VALUES_SEEN = "contact_values"
+"""Fields in which more contacts than `TOO_FEW` had a value."""
 """A key in what was learned of a connection: the fields of contact rules that some contact once had."""
 
 
@@ -211,16 +213,19 @@ def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettin
 
 
 def withheld_from(conn: Connection, school: SchoolRow, pull_id: int | None) -> frozenset[str]:
-    """Fields of contact rules that no contact of the pull has; remembers those that some have."""
+    """Fields of contact rules that no contact of the pull has, or that are empty for all after more than a few had a
+    value; remembers those that some have."""
     chosen, own = school.connection.settings, school.connection
     keys = {field: stored_key(field) for field in contact_fields(chosen) if field.startswith((METADATA, AGENTS))}
     if not chosen.contact_rules or not keys or not school.settings.primary_contacts:
         return frozenset()
     roles = school.settings.contact_roles
-    scope, held = pulls.metadata_keys(conn, pull_id, roles) if pull_id is not None else ("", set())
+    scope, held = pulls.metadata_keys(conn, pull_id, roles) if pull_id is not None else ("", {})
     delivered = {field for field, key in keys.items() if key in held}
-    memory = f"{CONTACT_FIELDS_SEEN} {scope}".strip()
-    withheld = set(own.learned.get(memory, ()))
-    if delivered - withheld:
-        tenants.remember(conn, own.id, {memory: sorted(withheld | delivered)})
-    return withheld_fields(chosen, delivered, withheld)
+    often = {field for field in delivered if held[keys[field]] > TOO_FEW}
+    known, had = (f"{name} {scope}".strip() for name in (CONTACT_FIELDS_SEEN, CONTACT_VALUES_SEEN))
+    before = {name: set(own.learned.get(name, ())) for name in (known, had)}
+    if delivered - before[known] or often - before[had]:
+        tenants.remember(conn, own.id, {known: sorted(before[known] | delivered), had: sorted(before[had] | often)})
+    emptied = {field for field in delivered & before[had] if not held[keys[field]]}
+    return withheld_fields(chosen, delivered - emptied, before[known])

@@ -229,6 +229,26 @@ def test_while_the_field_is_nowhere_stored_contacts_stay_and_nobody_new_is_chose
 
 
 @BOTH
+@pytest.mark.parametrize("barred", [3, 2])
+def test_a_field_that_is_suddenly_empty_for_everybody_frees_nobody(nights: Nights, barred: int) -> None:
+    """For two, the orders may really have ended."""
+    nights.district.set_connection(contact_rules=["metadata:order!=true"])
+    nights.district.add_school(primary_contacts=True, guards=EVERYBODY)
+    some = nights.students[:barred]
+    for student in some:
+        nights.set_contact(student, order=True)
+    nights.night()
+    before = nights.stored()
+    assert not before.keys() & {student.sourced_id for student in some}
+    for student in some:
+        nights.set_contact(student, order=None)
+    nights.night()
+    freed = {student.sourced_id for student in some} if barred == 2 else set()
+    assert nights.stored().keys() - before.keys() == freed
+    assert nights.report()["withheld"] == (0 if freed else 1)
+
+
+@BOTH
 def test_several_contacts_in_order_shared_by_brothers_and_sisters_of_two_schools(nights: Nights) -> None:
     district = nights.district
     one = district.people.add("parent", "sch-1", metadata=GOOD, email="one@example.org")

@@ -265,5 +265,6 @@ def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[I
 
 
 def bare_ids(sourced_ids: Array) -> Array:
-    """sourcedIds without capitals, and GUIDs without the braces and hyphens that some systems write."""
-    return pc.replace_substring_regex(pc.utf8_lower(sourced_ids), pattern=_GUID, replacement=r"\1\2\3\4\5")
+    """sourcedIds as NFC without capitals, and GUIDs without the braces and hyphens that some systems write."""
+    plain = pc.utf8_lower(pc.utf8_normalize(sourced_ids, form="NFC"))
+    return pc.replace_substring_regex(plain, pattern=_GUID, replacement=r"\1\2\3\4\5")

@@ -38,6 +38,12 @@ def test_an_active_member_is_found_by_their_id_in_another_spelling(sourced_id: s
     assert row["changes"]["primary_record"] == [GUID, sourced_id]
 
 
+@pytest.mark.parametrize(("stored", "sourced_id"), [("Jos\u00e9-1", "Jose\u0301-1"), ("jose\u0301-1", "JOS\u00c9-1")])
+def test_an_accent_of_an_id_may_be_a_character_of_its_own(stored: str, sourced_id: str) -> None:
+    row = one_row(known_by_id(stored), user(sourced_id, **RECORD, identifier=None, grades=["05"]))
+    assert (row["person_id"], row["notes"]) == (1, "found_by_id")
+
+
 @pytest.mark.parametrize(
     ("members", "reasons"),
     [

@@ -42,9 +42,9 @@ ID = "id"
 MOST_NEW = 0.1
 """If more than this share of the records are new since the frame was stored, all are read and stored again."""
 CONTACT_FIELDS_SEEN = "contact_fields"
-CONTACT_VALUES_SEEN = "contact_values"
-"""Fields in which more contacts than `TOO_FEW` had a value."""
 """A key in what was learned of a connection: the fields of contact rules that some contact once had."""
+CONTACT_VALUES_SEEN = "contact_values"
+"""Another one: those in which more contacts than `TOO_FEW` had a value."""
 
 
 @dataclass(frozen=True)

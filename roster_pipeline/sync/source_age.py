@@ -31,6 +31,8 @@ LEAVERS, LEAVERS_SHARE = 5, 0.01
 """Up to this many people, or this share, may leave in a night and still be enrolled."""
 TOO_FEW = 2
 """Up to this many dates of change that went back may be corrections. More mean data of an earlier day."""
+STRAY_ROLES = "roles-name-absent-users"
+"""roles.csv has people whom users.csv lacks. If any date went back too, users.csv is of an earlier day."""
 REVISIONS = "revisions"
 REVISIONS_KEPT = 100
 """How many fingerprints of bulk bundles are remembered: one that comes again is of an earlier day."""
@@ -90,7 +92,8 @@ def aged(
         age[DELTA_SINCE] = with_delta or (bool(earlier.get(DELTA_SINCE)) and (bulk is None or older))
         age[REVISIONS] = revisions if bulk is None or bulk in revisions else [*revisions, bulk][-REVISIONS_KEPT:]
     back = 0 if compared is None else compared.back + int(proof.get(OLDER_RECORDS, 0))
-    if compared is not None and back > max(TOO_FEW, compared.forward):
+    corrections = 0 if STRAY_ROLES in (*problems, *proof["notes"]) else TOO_FEW
+    if compared is not None and back > max(corrections, compared.forward):
         older = True
     if older and OLDER not in problems:
         problems.append(OLDER)

@@ -158,6 +158,22 @@ def test_roles_of_an_earlier_day_archive_nobody_and_are_named(
     assert school.tested()["No role"][1].startswith(f"{new + 1} people")
 
 
+def test_users_of_an_earlier_day_beside_roles_of_today_take_nothing_back(database: Database, bundle: Source) -> None:
+    yesterday = [one | CHANGED for one in everybody()]
+    today = [*yesterday, pupil(200, **CHANGED)]
+    today[3] = today[3] | {"email": "new@wexbury.example", "dateLastModified": "2026-10-02T00:00:00.000Z"}
+    bundle.files = in_two_files(yesterday, yesterday)
+    school = School.begun(database, bundle)
+    bundle.files = in_two_files(today, today)
+    school.sync()
+    stored = school.rows(STORED)
+    bundle.files = in_two_files(yesterday, today)
+    school.sync()
+    assert (school.rows(STORED), "older_source" in school.guards) == (stored, True)
+    bundle.files = in_two_files([*today, pupil(201, **CHANGED)], [*today, pupil(201)])
+    assert school.sync()["st201"] == "joined"
+
+
 def test_changed_orgs_beside_all_people_are_read_with_the_orgs_of_before(database: Database, bundle: Source) -> None:
     bundle.files = {"manifest.csv": manifest(orgs="delta")}
     school = School.begun(database, bundle, everybody())

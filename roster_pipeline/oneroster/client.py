@@ -27,7 +27,7 @@ from roster_pipeline.oneroster.errors import (
 )
 from roster_pipeline.oneroster.http.discovery import Discovery
 from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, segment, with_query
-from roster_pipeline.oneroster.http.error_mapping import unreadable
+from roster_pipeline.oneroster.http.error_mapping import UNKNOWN_TOO, unreadable
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.oauth2 import Connected, recalled
 from roster_pipeline.oneroster.records.orgs import org_of, orgs_of
@@ -37,7 +37,7 @@ from roster_pipeline.org_tree import orgs_meant
 
 OUTDATED = (NotOffered, NotOneRoster, RequestRefused, SignInRefused)
 """Errors that may mean that the facts of an earlier session are outdated. The client then searches again, once."""
-UNKNOWN_STATUSES = (204, 404, 410, None)
+UNKNOWN_STATUSES = (404, 410, None)
 """HTTP statuses that say that an object does not exist. Others only say that we cannot request it."""
 SERVES_SINGLE_USERS = "single_users"
 """In `Client.learned`: this server has given a single user by id."""
@@ -221,9 +221,12 @@ class Client:
 
     def _means_unknown(self, problem: OneRosterError, path: str) -> bool:
         """Whether an error is this SIS's answer for an unknown user: it says so, and a made-up user gets it too. A web
-        page with 404 may be of a firewall."""
+        page with 404 may be of a firewall; an answer without a user may hide one, if a made-up one gets 404."""
+        nobody = self._refusal_of_nobody(path)
+        if problem.status in (200, 204):
+            return nobody[0] in (200, 204, *UNKNOWN_TOO)
         known = problem.status in (404, self.endpoint.unknown_user_status)
-        return known and (problem.status, problem.web_page) == self._refusal_of_nobody(path)
+        return known and (problem.status, problem.web_page) == nobody
 
     def _refusal_of_nobody(self, path: str) -> tuple[int | None, bool]:
         """The HTTP status for an id that nobody has, and whether it was a web page; no status if it is no error."""
@@ -288,13 +291,10 @@ class Client:
             if not self.forget_learned():
                 raise
             return self._single(path, key, label, sourced_id, optional=optional)
-        except NotOffered as absent:
-            if not optional and not absent.of_today:
+        except (NotOffered, Redirected, Refused, RequestRefused, ServerFailed, NotOneRoster) as problem:
+            absent = isinstance(problem, NotOffered) and not optional
+            if absent and not problem.of_today:
                 raise unsure(label) from None
-            if optional or (absent.status in UNKNOWN_STATUSES and not absent.web_page):
-                return None
-            raise
-        except (Redirected, Refused, RequestRefused, ServerFailed, NotOneRoster):
-            if optional:
+            if optional or (absent and problem.status in UNKNOWN_STATUSES and not problem.web_page):
                 return None
             raise

@@ -155,7 +155,7 @@ UNKNOWN = {"codeMajor": "failure", "severity": "error", "codeMinor": "unknownobj
     ],
 )
 def test_only_clear_answers_say_that_nobody_has_an_id(answer: Response, state: str) -> None:
-    with odd(lambda path, query: answer if path == "/users/gone" else None) as client:
+    with odd(lambda path, query: answer if path.startswith("/users/") else None) as client:
         assert client.user_answers(["gone"])["gone"].state == state
 
 
@@ -185,7 +185,6 @@ def test_another_status_for_unknown_users_counts_if_the_connection_says_so_and_n
 
 NONE: dict[str, tuple[Response, str]] = {
     "not found": (JSONResponse({}, 404), "missing"),
-    "nothing": (JSONResponse({"user": None}), "missing"),
     "from a cache": (JSONResponse({}, 404, {"Age": "100000"}), "unanswered"),
     "nothing, from a cache": (JSONResponse({"user": None}, headers={"Age": "100000"}), "unanswered"),
     "nothing yet": (JSONResponse({"user": None}, 202), "unanswered"),
@@ -197,6 +196,26 @@ NONE: dict[str, tuple[Response, str]] = {
 @pytest.mark.parametrize(("answer", "state"), NONE.values(), ids=NONE)
 def test_a_not_found_that_may_have_another_reason_is_no_answer(answer: Response, state: str) -> None:
     with odd(lambda path, _: answer if path == "/users/gone" else None) as client:
+        assert client.user_answers(["gone"])["gone"].state == state
+
+
+@pytest.mark.parametrize("nothing", [{"user": None}, {"user": {}}, {"users": []}, None])
+@pytest.mark.parametrize(
+    ("status", "for_nobody", "state"),
+    [(200, None, "missing"), (404, "{}", "unanswered"), (404, "<html>", "unanswered"), (400, "{}", "missing")],
+)
+def test_an_answer_without_a_user_counts_unless_a_made_up_id_is_not_found(
+    nothing: dict[str, object] | None, status: int, for_nobody: str | None, state: str
+) -> None:
+    """A server that hides a person may answer with nothing, and with 404 for an id that nobody has."""
+
+    def answer(path: str, _: object) -> Response | None:
+        if path.startswith("/users/") and for_nobody is not None and path != "/users/gone":
+            return Response(for_nobody, status)
+        without = Response(status_code=204) if nothing is None else JSONResponse(nothing)
+        return without if path.startswith("/users/") else None
+
+    with odd(answer) as client:
         assert client.user_answers(["gone"])["gone"].state == state
 
 

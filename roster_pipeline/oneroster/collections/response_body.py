@@ -8,7 +8,7 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from roster_pipeline.oneroster.errors import Malformed, NotOneRoster
+from roster_pipeline.oneroster.errors import Malformed, NotOffered, NotOneRoster
 from roster_pipeline.oneroster.http.error_mapping import failure_in_good_status
 from roster_pipeline.oneroster.http.json_decoding import decoded
 from roster_pipeline.oneroster.http.response import (
@@ -99,12 +99,10 @@ def _read_page(body: Any, response: Response, collection: str, label: str) -> Pa
     return PageBody(_as_list(value, collection, label), _stated_total(body), caveat, _announced(body))
 
 
-def single_record(
-    response: Response, collection: str, label: str, sourced_id: str | None = None
-) -> dict[str, Any] | None:
+def single_record(response: Response, collection: str, label: str, sourced_id: str | None = None) -> dict[str, Any]:
     """The object in a response to `/collection/{id}`. If it is a list, the object with that id.
 
-    None if the list is empty. Raises Malformed if it may be empty for another reason.
+    Raises NotOffered if there is none, and Malformed if that may have another reason.
     """
     page = records_of(response, collection, label)
     records = page.records
@@ -116,7 +114,9 @@ def single_record(
     if not records and page.caveat is not None:
         raise unsure(label)
     if not records:
-        return None
+        nothing = NotOffered(f"The SIS answers {label} without an object.", "Check what the SIS publishes.")
+        nothing.status = response.status
+        raise nothing
     if len(objects) == 1:
         return objects[0]
     raise Malformed(

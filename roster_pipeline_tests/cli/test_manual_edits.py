@@ -139,6 +139,19 @@ def test_a_rollback_needs_a_sync_a_reason_and_a_yes(school: Roster, database: Da
     assert database.call(ledger.history) == []
 
 
+def test_nobody_is_added_twice_unless_somebody_says_so(school: Roster, database: Database, ada: int) -> None:
+    add = ("person", "add", "--school", "oak", "--role", "teacher", *WHY)
+    same = school(*add, "--set", "given_name=Ada", "--set", "family_name=Byron", "--set", "email=ada@example.org")
+    assert same.code == 1
+    assert f"person {ada}" in same.err
+    named = (*add, "--set", "given_name=Ada", "--set", "family_name=Byron")
+    unsure = school(*named)
+    assert unsure.code == 1
+    assert "--somebody-else" in unsure.err
+    assert school(*named, "--somebody-else").code == 0
+    assert len(school("person", "find", "ada byron", "--json").data) == 2
+
+
 def test_two_people_are_found_merged_and_made_two_again(school: Roster, database: Database, ada: int) -> None:
     with database.begin() as conn:
         fields = {"given_name": "Ada", "family_name": "Byron", "email": "ada@example.org", "role": "teacher"}

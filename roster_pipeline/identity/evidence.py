@@ -69,9 +69,9 @@ class Evidence:
     agree, differ: of given, family, middle, email, username, number, master, kind and grade, those that both sides
     have. near: the numbers differ in spelling only (`bare`), which is neither for nor against. alike: the whole names
     are the same, in any order and in any fields. login: the user names are the same, and they are not the e-mail of
-    both. free: the person has no record yet. away: see `MatchKeys`. unclear: names that differ but may be one
-    (`may_be_one_name`). goes_on: the person is a member here, and the record may continue their time in this school: of
-    staff, or of a student in the grade that the person should have reached, or above it.
+    both. free: the person has no record yet. away: see `MatchKeys`. goes_on: the person is a member here, and the
+    record may continue their time in this school: of staff, or of a student in the grade that the person should have
+    reached, or above it. sides: what was compared.
     """
 
     agree: frozenset[str]
@@ -81,8 +81,13 @@ class Evidence:
     login: bool = False
     free: bool = False
     away: bool = False
-    unclear: frozenset[str] = frozenset()
     goes_on: bool = False
+    sides: tuple[MatchKeys, ...] = ()
+
+    @property
+    def unclear(self) -> frozenset[str]:
+        """The names that differ, but may be one name: in other letters, or a short form."""
+        return self.differ & _unclear(*self.sides)
 
     @property
     def whole_name(self) -> bool:
@@ -191,8 +196,8 @@ class Evidence:
         number and e-mail. A younger brother or sister may get the user name of a leaver, but then the grades are far
         apart.
         """
-        one_name = (self.agree | self.unclear) & _NAMES
-        return self.may_be or bool(self.login and one_name and not self.differ & _LASTING)
+        login = self.login and not self.differ & _LASTING
+        return self.may_be or bool(login and (self.agree | self.unclear) & _NAMES)
 
 
 def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
@@ -234,8 +239,7 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
     agree = frozenset(name for name, same in pairs if same)
     differ = frozenset(name for name, same in pairs if not same)
     login = "username" in agree and not ("email" in agree and record.username == record.email)
-    unclear = differ & _unclear(record, other) if differ & _NAMES else frozenset()
-    return Evidence(agree, differ, near, alike, login, not other.linked, other.away, unclear, goes_on)
+    return Evidence(agree, differ, near, alike, login, not other.linked, other.away, goes_on, (record, other))
 
 
 def _unclear(record: MatchKeys, other: MatchKeys) -> frozenset[str]:

@@ -151,7 +151,7 @@ def _end_missing(stats: PlanStats) -> Iterator[Finding]:
             f"{people_of(role, people)} who would be archived came last in an earlier file, and nobody after them "
             "came. The new file may have been cut."
         )
-        yield Finding("end_missing", message, people, 0, (ARCHIVE,), (role,), about=role)
+        yield Finding("end_missing", message, people, 0, (ARCHIVE,), (role,), about=role, people={role: people})
 
 
 def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:

@@ -18,11 +18,6 @@ ROLE_FIELDS = {f"{role}.{name}" for role in fields.ROLES for name in school.Role
 WITH_OPTIONS = [setting for setting in (*fields.CONNECTION, *fields.SCHOOL) if setting.flags]
 
 
-def default_of(model: type[BaseModel], name: str) -> Any:
-    field = model.model_fields[name]
-    return None if field.is_required() else field.default
-
-
 def choices_of(annotation: Any) -> set[str]:
     return set(get_args(annotation)) if get_origin(annotation) is Literal else set()
 
@@ -43,7 +38,8 @@ def test_the_table_has_the_settings_of_the_model(table: tuple[Setting, ...], mod
     for setting in table:
         if setting.name in ROLE_FIELDS or setting.name == "guards":
             continue
-        expected = default_of(model, setting.name)
+        field = model.model_fields[setting.name]
+        expected = None if field.is_required() else field.default
         if isinstance(expected, datetime.time):
             expected = f"{expected:%H:%M}"
         assert setting.default == (tuple(expected) if isinstance(expected, list) else expected), setting.name

@@ -37,16 +37,14 @@ def sign_out(_: Database, browser: Browser) -> None:
         assert same.send_form("/sign-out").status_code == 303
 
 
-def take_away(database: Database, _: Browser) -> None:
-    database.call(accounts.revoke, OWNER, None)
-
-
 def give_more(database: Database, _: Browser) -> None:
     with database.begin() as opened:
         accounts.grant(opened, OWNER, Place(school_id=add_school(opened, "second").id), by="test")
 
 
-@pytest.mark.parametrize("change", [sign_out, take_away, give_more])
+@pytest.mark.parametrize(
+    "change", [sign_out, lambda database, _: database.call(accounts.revoke, OWNER, None), give_more]
+)
 def test_a_stream_ends_with_the_session_or_when_grants_change(
     going: None, signed_in: SignedIn, database: Database, change: Callable[[Database, Browser], None]
 ) -> None:

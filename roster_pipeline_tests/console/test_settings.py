@@ -46,10 +46,6 @@ def page_of(field: str) -> str:
     return PAGE if kind in ("connection", "secret") else f"{SETTINGS}/{section.key}"
 
 
-def of_page(fields: dict[str, Any], page: str) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if page_of(name) == page}
-
-
 def stored(database: Database) -> SchoolRow:
     return database.call(tenants.get_school, "lincoln")
 
@@ -120,7 +116,8 @@ def test_every_field_is_kept_and_shown_again(operator: Browser, database: Databa
         "secret": "n3w-s3cret",
     }
     for page in PAGES:
-        answer = operator.send_form(page, changed(opened(operator, page), **of_page(wanted, page)))
+        sent = {name: value for name, value in wanted.items() if page_of(name) == page}
+        answer = operator.send_form(page, changed(opened(operator, page), **sent))
         assert answer.status_code == 303, errors_in(answer.text)
     found = stored(database)
     both = school.RoleSettings(rostered=True, archive=True)

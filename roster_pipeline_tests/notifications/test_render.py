@@ -49,10 +49,6 @@ def read(mail: Mail) -> Reader:
     return reader
 
 
-def squeezed(text: str) -> str:
-    return re.sub(r"\s+", "", text).lower()
-
-
 @EXAMPLES
 def test_text_and_html_say_the_same(report: content.SyncReport | content.FailureAlert) -> None:
     mail = render(report)
@@ -246,7 +242,7 @@ def test_poisoned_values_do_no_harm(school: str) -> None:
         assert reader.tags.isdisjoint({"script", "img"})
         assert "javascript:alert(1)" not in reader.links
         assert "\n" not in mail.subject
-        assert "{{7*7}}" in squeezed(mail.text)
+        assert "{{7*7}}" in "".join(mail.text.split()).lower()
         assert "evil.example" not in mail.text + mail.html + mail.subject
         for body in (mail.subject, mail.text, mail.html):
             body.encode()

@@ -19,20 +19,7 @@ def _state(district: District) -> list[object]:
         ]
 
 
-def _wrong_secret(district: District) -> None:
-    district.set_connection(secret="not the secret")
-
-
-def _wrong_school(district: District) -> None:
-    district.set_school("lincoln", school_id="sch-99")
-
-
-def _wrong_url(district: District) -> None:
-    district.set_connection(url=f"{district.base_url}/nowhere", token_url=None)
-
-
-def _down(district: District) -> None:
-    district.set_connection(url="http://127.0.0.1:9/ims/oneroster/v1p1", token_url="http://127.0.0.1:9/token")
+AWAY = "http://127.0.0.1:9"
 
 
 def _fault(*specs: str) -> Callable[[District], None]:
@@ -40,10 +27,13 @@ def _fault(*specs: str) -> Callable[[District], None]:
 
 
 BAD: dict[str, tuple[Callable[[District], None], tuple[str, ...]]] = {
-    "wrong secret": (_wrong_secret, ("sign-in",)),
-    "wrong School ID": (_wrong_school, ("sch-99", "School ID")),
-    "wrong URL": (_wrong_url, ("OneRoster",)),
-    "SIS down": (_down, ("",)),
+    "wrong secret": (lambda district: district.set_connection(secret="not the secret"), ("sign-in",)),
+    "wrong School ID": (lambda district: district.set_school(school_id="sch-99"), ("sch-99", "School ID")),
+    "wrong URL": (
+        lambda district: district.set_connection(url=f"{district.base_url}/nowhere", token_url=None),
+        ("OneRoster",),
+    ),
+    "SIS down": (lambda district: district.set_connection(url=AWAY, token_url=AWAY), ("",)),
     "not JSON": (_fault("html_with_200"), ("JSON",)),
     "401 in the middle": (_fault("unauthorized_after=4"), ("",)),
     "a page that never ends": (_fault("endless_pages=fresh", "total_header=off", "link=off"), ("",)),

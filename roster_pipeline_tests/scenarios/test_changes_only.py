@@ -27,10 +27,6 @@ def learned(district: District) -> list[str]:
     return list(district.database.call(tenants.get_connection, "sis").learned.get("delta_proved", []))
 
 
-def is_on(district: District) -> bool:
-    return district.database.call(tenants.get_connection, "sis").settings.delta
-
-
 def said_by_the_test(district: District) -> str:
     return next(
         item["detail"] for item in check_connection(district.database, "lincoln") if item["name"] == "Changes only"
@@ -91,7 +87,7 @@ def test_one_change_that_is_not_named_switches_changes_only_off_and_tells_the_ow
     NOT_NAMED[what](district, students(district)[0])
     night = district.run_sync()
     assert night["updated"] + night["archived"] == 1, "the full pull has it"
-    assert not is_on(district)
+    assert not district.database.call(tenants.get_connection, "sis").settings.delta
     assert learned(district) == []
     assert [subject for subject, _ in mails(district)] == [
         "Connection sis: the SIS did not name 1 person who had changed, so everything is fetched every night"

@@ -419,7 +419,7 @@ def _left(district: DagsterDistrict) -> list[str]:
     assert leaked(words) == ["zyxpoison", "qqleak", "99887766"]
     wrong = ((words, "x" * 600), (words, "rings\x07"), (" ".join(f"qqleak{n}" for n in range(3000)), "they leave"))
     said = [_complaint(lambda words=words, reason=reason: announced(words, reason)) for words, reason in wrong]  # type: ignore[misc]
-    _refuse_all(district, "announced_leaver")
+    district.execute("alter table announced_leaver add constraint refuse check (false) not valid")
     said.append(_complaint(lambda: announced(str(known[2].username), "they leave")))
     _allow(district, "announced_leaver")
     return said
@@ -479,7 +479,3 @@ def _undone(district: DagsterDistrict) -> list[str]:
     said.append(_complaint(lambda: undone(second)))
     _allow(district, "person")
     return said
-
-
-def _refuse_all(district: DagsterDistrict, table: str) -> None:
-    district.execute(f"alter table {table} add constraint refuse check (false) not valid")

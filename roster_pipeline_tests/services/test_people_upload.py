@@ -59,10 +59,6 @@ def seen(
         return people_upload.preview(conn, school, file, columns, role=role, reader=reader, choices=choices)
 
 
-def owner_of(school: SchoolRow) -> Account:
-    return replace(COMMAND_LINE, operator=False, schools=frozenset({school.id}))
-
-
 def entered(
     database: Database,
     school: SchoolRow,
@@ -146,10 +142,6 @@ def one_entity() -> bytes:
     return changed_sheet((b"<worksheet", text), (b"Ada", b"&a;"))
 
 
-def many_elements() -> bytes:
-    return changed_sheet((b"</sheetData>", b"<row/>" * people_file.MOST_ELEMENTS + b"</sheetData>"))
-
-
 def long_piece(before: bytes, after: bytes) -> bytes:
     return changed_sheet((b"<sheetData>", before + b"x" * people_file.LARGEST_PIECE + after))
 
@@ -182,7 +174,7 @@ def damaged(kind: int) -> bytes:
         bomb(),
         entities(),
         one_entity(),
-        many_elements(),
+        changed_sheet((b"</sheetData>", b"<row/>" * people_file.MOST_ELEMENTS + b"</sheetData>")),
         long_piece(b"<!-- ", b" --><sheetData>"),
         long_piece(b"<?x ", b"?><sheetData>"),
         long_piece(b'<sheetData x="', b'">'),
@@ -326,8 +318,9 @@ def test_only_the_manager_decides_about_somebody_of_another_school(
 ) -> None:
     for name in ("Roe", "Poe"):
         file = listed(("Kim", name, "kim@example.org"))
+        owner = replace(COMMAND_LINE, operator=False, schools=frozenset({lincoln.id}))
         for choices, what in (({}, "look"), ({2: "new"}, "look"), ({2: str(kim)}, "look"), ({2: "out"}, "left")):
-            (row,) = seen(database, lincoln, file, choices=choices, reader=owner_of(lincoln)).rows
+            (row,) = seen(database, lincoln, file, choices=choices, reader=owner).rows
             assert (row.what, row.candidates, row.person_id) == (what, (), None)
             assert what == "left" or "A manager of the district decides" in row.why
 

@@ -224,7 +224,7 @@ def test_the_schedule_says_why_it_starts_nobody_and_runs_carry_the_schools_name(
 ) -> None:
     tick = TONIGHT + timedelta(hours=13)
     assert "; oak: not yet due (next: " in _why_not(oak, tick)
-    assert [one.name for one in due_schools(oak, TONIGHT)[0]] == [tenants_name(oak)]
+    assert [one.name for one in due_schools(oak, TONIGHT)[0]] == [oak.call(tenants.get_school, "oak").name]
     assert "oak: started this night" in _why_not(oak, TONIGHT + 15 * MINUTES)
 
 
@@ -253,7 +253,3 @@ def _why_not(database: Database, at: datetime) -> str:
     due_now, others = due_schools(database, at)
     assert due_now == []
     return why_not(others, at)
-
-
-def tenants_name(database: Database) -> str:
-    return database.call(tenants.get_school, "oak").name

@@ -20,10 +20,6 @@ A_WEEK = 3600.0
 """Seconds that the code server is kept: longer than the test."""
 
 
-def _soon(start_time: float) -> float:
-    return start_time + PAUSE
-
-
 def _looked_at_just_now(state: Any, *_: object, **__: object) -> bool:
     elapsed = sensors.get_elapsed(state)
     return elapsed is not None and elapsed < PAUSE
@@ -39,7 +35,7 @@ def _forgetful(launch: Any) -> Any:
 
 def hurry() -> None:
     """Shorten the pauses of this process's daemons."""
-    schedules._get_next_scheduler_iteration_time = _soon
+    schedules._get_next_scheduler_iteration_time = lambda start_time: start_time + PAUSE
     schedules.launch_scheduled_runs = _forgetful(schedules.launch_scheduled_runs)
     sensors.MIN_INTERVAL_LOOP_TIME = PAUSE  # type: ignore[assignment]  # seconds, of which there may be parts
     sensors.is_under_min_interval = _looked_at_just_now

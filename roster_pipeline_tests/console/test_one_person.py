@@ -81,29 +81,21 @@ def test_what_the_sis_says_of_one_person_is_shown_and_then_applied_to_them_alone
     assert "One person was synced at once." in words_of(owner.get("/schools/lincoln").text)
 
 
+OF_THE_SCHOOL = (
+    "select id, state from plan where person_id is null",
+    "select id from outbox",
+    "select id from alert",
+)
+
+
 def test_it_changes_nothing_of_the_schools_own_plans_holds_reports_and_next_sync(
     owner: Browser, database: Database, sis: Served
 ) -> None:
     person, record = a_pupil(database)
-    before = [
-        every(database, query)
-        for query in (
-            "select id, state from plan where person_id is null",
-            "select id from outbox",
-            "select id from alert",
-        )
-    ]
+    before = [every(database, query) for query in OF_THE_SCHOOL]
     sis.people.edit(record, email="new@example.org")
     owner.send_form(f"/people/{person}/sync", WHY | {"plan": number_of(asked(owner, person))})
-    after = [
-        every(database, query)
-        for query in (
-            "select id, state from plan where person_id is null",
-            "select id from outbox",
-            "select id from alert",
-        )
-    ]
-    assert after == before
+    assert [every(database, query) for query in OF_THE_SCHOOL] == before
     assert not every(database, "select 1 from plan where person_id is not null and not dry_run and state = 'planned'")
     run_sync(database, "lincoln")
     last = every(database, "select kind, outcome from sync order by id desc limit 1")

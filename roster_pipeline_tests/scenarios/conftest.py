@@ -76,3 +76,15 @@ def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
     """A real SMTP server that gets all mail."""
     with mail_server(monkeypatch) as handler:
         yield handler
+
+
+def two_schools(district: District, *, automatic: bool = True) -> None:
+    """The schools of the SIS, each with its own owner."""
+    district.add_school("lincoln", automatic=automatic, report_to=["lincoln@example.org"])
+    district.add_school("roosevelt", "sch-2", automatic=automatic, report_to=["roosevelt@example.org"])
+
+
+def alert_mails(district: District) -> list[tuple[str, list[str]]]:
+    """Subject and recipients of every alert, in order."""
+    found = district.rows("select subject, recipients from outbox where kind = 'alert' order by id")
+    return [(row["subject"], row["recipients"]) for row in found]

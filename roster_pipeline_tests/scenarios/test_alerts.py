@@ -17,22 +17,10 @@ from roster_pipeline.sync.health_checks import beat
 from roster_pipeline.sync.monitoring import Watched, watch
 from roster_pipeline.sync.schedule_due import due_schools
 from roster_pipeline_tests.district import SECRET, District
-from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
+from roster_pipeline_tests.scenarios.conftest import DagsterDistrict, alert_mails, two_schools
 from roster_pipeline_tests.scenarios.watcher import SECRET_PATH, watcher
 
 NOW = datetime.now(UTC)
-
-
-def mails(district: District) -> list[tuple[str, list[str]]]:
-    """Subject and recipients of every alert, in order."""
-    with district.database.begin() as conn:
-        rows = conn.execute(text("select subject, recipients from outbox where kind = 'alert' order by id"))
-        return [(row.subject, row.recipients) for row in rows]
-
-
-def two_schools(district: District) -> None:
-    district.add_school("lincoln", automatic=True, report_to=["lincoln@example.org"])
-    district.add_school("roosevelt", "sch-2", automatic=True, report_to=["roosevelt@example.org"])
 
 
 def fail_nights(district: District, key: str, nights: int) -> None:
@@ -51,7 +39,7 @@ def test_refused_credentials_of_a_connection_are_one_mail_to_all_its_schools_and
         district.run_sync("lincoln")
         district.run_sync("roosevelt")
     watch(district.database, NOW)
-    ((subject, recipients),) = mails(district)
+    ((subject, recipients),) = alert_mails(district)
     assert "failed" in subject
     assert recipients == ["lincoln@example.org", "roosevelt@example.org", "ops@example.org"]
     with district.database.begin() as conn:
@@ -59,7 +47,7 @@ def test_refused_credentials_of_a_connection_are_one_mail_to_all_its_schools_and
     district.set_connection(secret=SECRET)
     district.run_sync("lincoln")
     assert watch(district.database, NOW).cleared == 0, "the sync itself has cleared it"
-    assert [subject for subject, _ in mails(district) if "again" in subject] == [
+    assert [subject for subject, _ in alert_mails(district) if "again" in subject] == [
         "Connection sis: the SIS can be read again"
     ]
 
@@ -72,13 +60,13 @@ def test_a_sis_that_shows_no_school_at_all_is_one_mail_and_no_all_clear_until_it
         district.run_sync("lincoln", night)
         district.run_sync("roosevelt", night)
         assert watch(district.database, NOW).cleared == 0
-    ((subject, recipients),) = mails(district)
+    ((subject, recipients),) = alert_mails(district)
     assert subject == "Connection sis: roster sync failed: the SIS answered, but showed no school at all"
     assert recipients == ["lincoln@example.org", "roosevelt@example.org"]
     assert district.count("membership", "status = 'archived'") == 0
     district.sis.faults.clear()
     district.run_sync("lincoln", "2026-11-05")
-    assert mails(district)[-1][0] == "Connection sis: the SIS can be read again"
+    assert alert_mails(district)[-1][0] == "Connection sis: the SIS can be read again"
 
 
 def test_a_fault_of_one_school_is_its_own_and_clears_with_its_next_sync(district: District) -> None:
@@ -87,10 +75,10 @@ def test_a_fault_of_one_school_is_its_own_and_clears_with_its_next_sync(district
     district.run_sync("lincoln")
     district.run_sync("lincoln")
     district.run_sync("roosevelt")
-    assert [recipients for _, recipients in mails(district)] == [["lincoln@example.org"]]
+    assert [recipients for _, recipients in alert_mails(district)] == [["lincoln@example.org"]]
     district.set_school("lincoln", school_id="sch-1")
     district.run_sync("lincoln")
-    assert mails(district)[-1] == ("Lincoln: the roster sync works again", ["lincoln@example.org"])
+    assert alert_mails(district)[-1] == ("Lincoln: the roster sync works again", ["lincoln@example.org"])
 
 
 def test_a_school_that_fails_for_a_week_is_paused_reminded_of_and_resumed(district: District) -> None:
@@ -103,7 +91,7 @@ def test_a_school_that_fails_for_a_week_is_paused_reminded_of_and_resumed(distri
     tick = datetime.combine(NOW.date(), datetime.min.time(), UTC) + timedelta(hours=20)
     assert due_schools(district.database, tick)[0] == []
     assert watch(district.database, NOW + timedelta(days=8)).reminded == 1
-    assert len(mails(district)) == 2
+    assert len(alert_mails(district)) == 2
     with district.database.begin() as conn:
         assert alerts.resume(conn, tenants.get_school(conn, "lincoln").id)
     assert watch(district.database, NOW).opened == 0, "the nights before it was resumed no longer count"
@@ -118,7 +106,7 @@ def test_the_seventh_failed_night_pauses_the_school_at_once(district: District) 
     assert {one.cause for one in district.database.call(alerts.open_alerts)} == {"plan"}
     record_failure(district.database, "lincoln", "plan", broke, "run-c", "2026-11-07")
     assert {one.cause for one in district.database.call(alerts.open_alerts)} == {"plan", "paused"}
-    assert "failed in 7 nights in a row" in mails(district)[-1][0]
+    assert "failed in 7 nights in a row" in alert_mails(district)[-1][0]
     assert watch(district.database, NOW) == Watched()
 
 
@@ -140,8 +128,8 @@ def test_a_silent_school_gets_one_alert_unless_another_alert_says_why(district: 
     assert watch(district.database, NOW + timedelta(hours=35)).opened == 0
     assert watch(district.database, later).opened == 1
     assert watch(district.database, later).opened == 0
-    assert mails(district)[-1][1] == ["lincoln@example.org"]
-    assert "No roster sync was finished since".lower() in mails(district)[-1][0].lower()
+    assert alert_mails(district)[-1][1] == ["lincoln@example.org"]
+    assert "No roster sync was finished since".lower() in alert_mails(district)[-1][0].lower()
 
 
 def test_a_run_that_was_killed_is_noticed_once(dagster_district: DagsterDistrict) -> None:
@@ -156,7 +144,7 @@ def test_a_run_that_was_killed_is_noticed_once(dagster_district: DagsterDistrict
     assert record_crashes(dagster_district.database, failed.of_schools) == 1
     assert record_crashes(dagster_district.database, failed.of_schools) == 0
     assert dagster_district.count("failure", "step = 'run' and night = '2026-11-03' and retryable") == 1
-    assert len(mails(dagster_district)) == 1
+    assert len(alert_mails(dagster_district)) == 1
     assert failed_runs(dagster_district.instance, failed.until + timedelta(seconds=1)).of_schools == {}
 
 
@@ -176,7 +164,7 @@ def test_operators_hear_once_of_a_pruning_that_fails_and_once_when_it_works_agai
     monkeypatch.delenv("ROSTER_KEEP_DAYS")
     for _ in range(2):
         assert dagster_district.run_job("prune").success
-    assert mails(dagster_district) == [
+    assert alert_mails(dagster_district) == [
         ("Installation: the nightly pruning failed", ["ops@example.org"]),
         ("Installation: pruning works again", ["ops@example.org"]),
     ]
@@ -216,7 +204,7 @@ def test_what_is_held_is_told_once_until_somebody_decided(
     for _ in range(2):
         district.run_sync()
         watch(district.database, NOW)
-    ((subject, recipients),) = mails(district)
+    ((subject, recipients),) = alert_mails(district)
     assert subject.startswith("Lincoln: ")
     each = "41 creations of students, 3 creations of teachers, 3 creations of staff and 3 creations of admins"
     assert f"{each} are held until someone decides" in subject
@@ -225,14 +213,14 @@ def test_what_is_held_is_told_once_until_somebody_decided(
     assert district.count("person") == 0
     decide(district, approved=approved)
     assert watch(district.database, NOW) == Watched()
-    assert mails(district)[1:] == [("Lincoln: nothing is held any more", ["ops@example.org"])]
+    assert alert_mails(district)[1:] == [("Lincoln: nothing is held any more", ["ops@example.org"])]
 
 
 def test_an_owner_with_a_daily_digest_hears_about_holds_at_once(district: District) -> None:
     district.add_school(report_to=["it@example.org"], report_when="daily", first_sync="approve")
     district.run_sync()
     watch(district.database, NOW)
-    assert [recipients for _, recipients in mails(district)] == [["it@example.org"]]
+    assert [recipients for _, recipients in alert_mails(district)] == [["it@example.org"]]
 
 
 def test_a_school_with_a_hold_gets_an_alert_when_it_is_silent(district: District) -> None:

@@ -10,7 +10,7 @@ from roster_pipeline.directory import tenants
 from roster_pipeline.oneroster.http import endpoint
 from roster_pipeline.sync.connection_checks import check_connection
 from roster_pipeline_tests.district import District
-from roster_pipeline_tests.scenarios.test_alerts import mails
+from roster_pipeline_tests.scenarios.conftest import alert_mails
 from roster_pipeline_tests.scenarios.test_fetching import prove_changes
 
 
@@ -89,14 +89,14 @@ def test_one_change_that_is_not_named_switches_changes_only_off_and_tells_the_ow
     assert night["updated"] + night["archived"] == 1, "the full pull has it"
     assert not district.database.call(tenants.get_connection, "sis").settings.delta
     assert learned(district) == []
-    assert [subject for subject, _ in mails(district)] == [
+    assert [subject for subject, _ in alert_mails(district)] == [
         "Connection sis: the SIS did not name 1 person who had changed, so everything is fetched every night"
     ]
     assert district.count("audit", "what = 'connection changed' and reason like '%did not name 1%'") == 1
     assert district.count("outbox", "html like '%quiet@example%' or html like '%Quiet%'") == 0
     district.run_sync()
     assert modes(district)[-1] == "full"
-    assert len(mails(district)) == 1
+    assert len(alert_mails(district)) == 1
 
 
 def test_a_server_that_compares_days_alone_is_never_called_honoured(district: District) -> None:

@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
-from sqlalchemy import text
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.alerts import EXPIRES, EXPIRES_SOON
@@ -11,21 +10,10 @@ from roster_pipeline.services.settings_changes import change_connection
 from roster_pipeline.sync.alerts import stage_of
 from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.district import District
+from roster_pipeline_tests.scenarios.conftest import alert_mails, two_schools
 
 LAST_DAY = date(2027, 6, 1)
 STAGES = [(15, None), (14, EXPIRES), (4, EXPIRES), (3, EXPIRES_SOON), (0, EXPIRES_SOON), (-40, EXPIRES_SOON)]
-
-
-def mails(district: District) -> list[tuple[str, list[str]]]:
-    """Subject and recipients of every alert about the secret, in order."""
-    with district.database.begin() as conn:
-        rows = conn.execute(text("select subject, recipients from outbox where subject like '%Secret%' order by id"))
-        return [(row.subject, row.recipients) for row in rows]
-
-
-def two_schools(district: District, automatic: bool = False) -> None:
-    district.add_school("lincoln", automatic=automatic, report_to=["lincoln@example.org"])
-    district.add_school("roosevelt", "sch-2", automatic=automatic, report_to=["roosevelt@example.org"])
 
 
 def before(days: int) -> datetime:
@@ -42,7 +30,7 @@ def test_each_stage_is_one_mail_to_all_schools_of_the_connection_and_a_renewal_o
     district: District, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_ALERTS_TO", "ops@example.org")
-    two_schools(district)
+    two_schools(district, automatic=False)
     district.set_connection(secret_expires=LAST_DAY)
     told = []
     for days in (20, 15, 14, 13, 4, 3, 1, 0, -1):
@@ -52,22 +40,22 @@ def test_each_stage_is_one_mail_to_all_schools_of_the_connection_and_a_renewal_o
         district.run_sync("lincoln", f"night {days}")
         assert watch(district.database, before(days)).opened == 0
     assert told == [14, 3]
-    assert [subject for subject, _ in mails(district)] == [
+    assert [subject for subject, _ in alert_mails(district)] == [
         "Connection sis: the Client Secret of sis ends on Tue 1 Jun 2027"
     ] * 2
-    assert {tuple(to) for _, to in mails(district)} == {
+    assert {tuple(to) for _, to in alert_mails(district)} == {
         ("lincoln@example.org", "roosevelt@example.org", "ops@example.org")
     }
     assert district.count("alert", "cleared_at is null") == 1
     district.set_connection(secret_expires=date(2028, 6, 1))
     assert watch(district.database, before(-1)).cleared == 1
     assert watch(district.database, before(-1)).cleared == 0
-    assert mails(district)[-1][0] == "Connection sis: the Client Secret was renewed"
+    assert alert_mails(district)[-1][0] == "Connection sis: the Client Secret was renewed"
     assert district.count("alert", "cleared_at is null") == 0
 
 
 def test_a_last_day_that_is_taken_away_or_moved_a_little_ends_the_stage(district: District) -> None:
-    two_schools(district)
+    two_schools(district, automatic=False)
     district.set_connection(secret_expires=LAST_DAY)
     assert watch(district.database, before(2)).opened == 1
     district.set_connection(secret_expires=LAST_DAY + timedelta(days=7))
@@ -77,11 +65,11 @@ def test_a_last_day_that_is_taken_away_or_moved_a_little_ends_the_stage(district
         change_connection(conn, "sis", who="test", settings=settings)
     assert district.count("alert", "cleared_at is null") == 0, "in the transaction of that change"
     assert watch(district.database, before(2)).cleared == 0
-    assert len(mails(district)) == 3
+    assert len(alert_mails(district)) == 3
 
 
 def test_an_expired_secret_is_reported_and_hides_no_silent_school(district: District) -> None:
-    two_schools(district, automatic=True)
+    two_schools(district)
     district.set_connection(secret_expires=LAST_DAY)
     assert watch(district.database, before(-30)).opened == 3, "the secret, and two schools that nothing is heard of"
-    assert "ended on Tue 1 Jun 2027" in mails(district)[-1][0]
+    assert "ended on Tue 1 Jun 2027" in alert_mails(district)[-1][0]

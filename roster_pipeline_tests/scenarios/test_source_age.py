@@ -23,7 +23,7 @@ from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.district import EVERYTHING, District
 from roster_pipeline_tests.oneroster_bundle.writing import as_zip
-from roster_pipeline_tests.scenarios.test_alerts import mails
+from roster_pipeline_tests.scenarios.conftest import alert_mails
 
 DAY = 86_400
 
@@ -99,12 +99,12 @@ def test_a_bundle_of_three_weeks_ago_is_in_the_report_the_history_and_one_alert(
     assert "21 days old" in status_of_entry(line, "lincoln").source
     assert open_causes(district) == ["source_stale"]
     assert watch(district.database, datetime.now(UTC)).cleared == 0, "a finished sync is no answer to it"
-    assert [subject for subject, _ in mails(district)] == ["Lincoln: the source of the roster looks old"]
+    assert [subject for subject, _ in alert_mails(district)] == ["Lincoln: the source of the roster looks old"]
     district.people.add("student", "sch-1")
     export(district, path)
     assert district.run_sync()["archived"] == 1
     assert "source_stale" not in open_causes(district)
-    assert mails(district)[-1][0] == "Lincoln: the source is up to date again"
+    assert alert_mails(district)[-1][0] == "Lincoln: the source is up to date again"
 
 
 @pytest.mark.parametrize(("source", "limit"), [("bundle", 7), ("api", 14)])
@@ -150,7 +150,7 @@ def test_a_school_on_holiday_hears_of_no_old_source(district: District, tmp_path
     export(district, tmp_path / "roster.zip", days=21)
     district.run_sync()
     assert open_causes(district) == []
-    assert mails(district) == []
+    assert alert_mails(district) == []
     district.set_school("lincoln", guards={"windows": []})
     district.run_sync()
     assert open_causes(district) == ["source_stale"]

@@ -13,6 +13,7 @@ import hmac
 import logging
 import time
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -198,7 +199,7 @@ class Provider:
     def _json(self, method: str, address: str, **more: Any) -> dict[str, Any]:
         try:
             with (
-                httpx.Client(timeout=TIMEOUT, follow_redirects=False) as client,
+                httpx.Client(timeout=TIMEOUT, follow_redirects=False, verify=_trusted()) as client,
                 client.stream(method, address, **more) as answer,
             ):
                 content = b""
@@ -216,6 +217,10 @@ class Provider:
         if not isinstance(found, dict):
             raise ProviderAway("sent something that is not a JSON object")
         return found
+
+
+_trusted = cache(httpx.create_ssl_context)
+"""The public certificates. Loading them takes longer than all else that a sign-in does here, so it is done once."""
 
 
 def _signing_keys(document: dict[str, Any]) -> list[jwt.PyJWK]:

@@ -82,7 +82,7 @@ class Evidence:
     free: bool = False
     away: bool = False
     goes_on: bool = False
-    sides: tuple[MatchKeys, ...] = ()
+    sides: tuple[MatchKeys, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def unclear(self) -> frozenset[str]:

@@ -38,10 +38,9 @@ class PlanStats:
     belong to somebody else now, active members found); a SIS may give the ids of people who left to new people.
     claimed: people of another connection who get a role here. without_org: active members whose records all came
     without an org. school: the school as a whole. moved: keys that move between known people. of_kind: students who
-    become staff, and the reverse. roles: person to role of
-    the active members. unlike: comparison with the connection's earlier good snapshots. announced: which rows of the
-    plan archive an announced leaver. No number here counts such a person. cut_off: people who would be
-    archived, but before whom the file may have been cut.
+    become staff, and the reverse. roles: person to role of the active members. unlike: comparison with the connection's
+    earlier good snapshots. announced: which rows of the plan archive an announced leaver. No number here counts such a
+    person. cut_off: people who would be archived, and who were in a part of the file that may have been cut off.
     """
 
     snapshot: SnapshotFacts
@@ -101,7 +100,7 @@ def plan_stats_of(
     cut_off: Collection[str] = (),
 ) -> PlanStats:
     """Collect the numbers of one plan, after its witnesses answered. roster: with the records of settled people.
-    cut_off: records before which a file may have been cut."""
+    cut_off: records of a part of a file that may have been cut off."""
     roles = plan.rostered
     people = people_by_role(roster)
     managed = directory.managed["role"].value_counts()

@@ -41,13 +41,14 @@ class UploadChanged(DirectoryError):
 
 
 class MayBeHere(DirectoryError):
-    """Somebody of the directory is, or may be, the person to enter. people: their numbers and descriptions, as far as
-    the reader may see them. may_be_new: whether somebody may say that it is a new person."""
+    """Somebody of the directory is, or may be, the person to enter. people: their numbers, as far as the reader may see
+    them. may_be_new: whether somebody may say that it is a new person."""
 
-    def __init__(self, found: Row, people: Sequence[tuple[int, str]]) -> None:
+    def __init__(self, found: Row, people: Sequence[int]) -> None:
         self.people, self.may_be_new = people, found.what == people_file.LOOK
         said, remedy = _HERE.get(found.what, (found.why, "If this is a new person: roster person add --somebody-else"))
-        super().__init__(" ".join([said, *(f"{words}." for _, words in people)]), remedy)
+        who = ", ".join(f"person {number}" for number in people)
+        super().__init__(f"{said} Here: {who}." if who else said, remedy)
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,10 @@ def add(
     nobody here is this person. Raises MayBeHere."""
     lock_district(conn, school.district_id)
     row = Row(1, "", "", "", fields=person_changes.fields_of(typed))
-    matching = Matching(school, _people(conn, school, [row]), _own(school, reader))
-    (found,) = matching.decided([row], {})
+    (found,) = Matching(school, _people(conn, school, [row]), _own(school, reader)).decided([row], {})
     if found.what != people_file.CREATE and not (found.what == people_file.LOOK and sure):
-        raise MayBeHere(found, matching.described(found))
+        one = () if found.person_id is None else (found.person_id,)
+        raise MayBeHere(found, [number for number, _ in found.candidates] or one)
     return person_changes.add(conn, school.key, typed, who=who, reason=reason)
 
 
@@ -190,11 +191,6 @@ class Matching:
             found = self._chosen(row, self._once(row, found, taken), choices.get(row.number, ""))
             result.append(self._once(row, found, taken))
         return result
-
-    def described(self, found: Row) -> Sequence[tuple[int, str]]:
-        """Number and description of each person that a row is or may be, as far as the reader may see them."""
-        one = found.person_id
-        return found.candidates or (() if one is None else ((one, self._words(one)),))
 
     def _once(self, row: Row, found: Row, taken: dict[int, int]) -> Row:
         """The row. It needs a look if an earlier row is the same person. taken: for each person, the first such row."""

@@ -11,6 +11,7 @@ releases the lock, so the next command finds the group there and ends it.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 import signal
@@ -59,6 +60,7 @@ def raise_ended(number: int, _: FrameType | None = None) -> None:
     for signal_number in ENDING:
         if signal.getsignal(signal_number) is raise_ended:
             signal.signal(signal_number, signal.SIG_IGN)
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it logs whatever ends the reset of a connection
     raise Ended(number)
 
 

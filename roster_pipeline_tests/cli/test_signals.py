@@ -180,6 +180,25 @@ def test_the_demo_ends_at_once(environment: dict[str, str], number: signal.Signa
     assert at_work(environment) == []
 
 
+def test_a_signal_during_the_reset_of_a_connection_prints_no_traceback(environment: dict[str, str]) -> None:
+    code = """
+import signal
+from sqlalchemy import event
+from roster_pipeline.directory.database import Database
+from roster_pipeline.runtime import embedded, processes
+database = Database(embedded.addresses().roster)
+processes.end_by_signals()
+event.listen(database.engine, "reset", lambda *_: signal.raise_signal(signal.SIGTERM))
+try:
+    with database.begin():
+        pass
+except processes.Ended as ended:
+    print(ended)
+"""
+    said, _ = started(["-c", code], environment).communicate(timeout=60)
+    assert said == "Ended by SIGTERM.\n"
+
+
 @pytest.mark.timeout(400)
 def test_what_a_killed_dev_left_is_ended_by_the_next_command(environment: dict[str, str]) -> None:
     ports = {"--port": free_port(), "--console-port": free_port(), "--simulator-port": free_port()}

@@ -224,10 +224,12 @@ select coalesce(jsonb_object_agg(key, people), '{{}}') from (
 
 def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple[str, dict[str, int]]:
     """The scope of a pull, and the metadata keys that its people with one of these roles (lower-case) have, each with
-    the number of people who have a value in it. A column
-    that a CSV file lost does not count: its values are those of an earlier day, and new people have none. It is
-    computed once per pull and kept with the proof, because it takes a second or two to read the records of a
-    district."""
+    the number of people who have a value in it.
+
+    A column that a CSV file lost does not count: its values are those of an earlier day, and new people have none. It
+    is computed once per pull and kept with the proof, because it takes a second or two to read the records of a
+    district.
+    """
     row = conn.execute(select(pull.c.scope, pull.c.proof).where(pull.c.id == pull_id)).one()
     keys = row.proof.get("contact_values")
     if keys is None:

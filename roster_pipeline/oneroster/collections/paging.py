@@ -29,9 +29,9 @@ class PagingHabits:
     listing was answered since the start. aligned: it divides the offset by the limit, so only multiples of the limit
     are requested, and pages do not overlap. linked: it ignores the offset, and each page announces the next one. ends:
     what proved the end of a collection in a complete pull, by label: "total" or "link"; without it the end is no longer
-    proved. low_totals: collections whose total is always too low. moving_totals: whose total says where the page is in
-    the list. longest: the most records of a collection that were
-    proved complete, by label: the server does not cut lists up to that length.
+    proved. low_totals: collections whose total is always too low. moving_totals: collections whose total says where the
+    page is in the list. longest: the most records of a collection that were proved complete, by label: the server does
+    not cut lists up to that length.
     """
 
     limit: int | None

@@ -34,9 +34,9 @@ demo: $(INSTALLED)
 dev: $(INSTALLED)
 	@$(BIN)/roster dev
 
-# Two workers more than there are cores: the tests wait a third of their time, the long ones for a daemon or a browser.
+# One worker more than there are cores: the long tests wait for a daemon or a browser half of their time.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 2))')
+	$(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 
 NIGHTS ?= long
 nights: $(INSTALLED)

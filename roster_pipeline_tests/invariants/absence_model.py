@@ -60,6 +60,7 @@ class AbsenceModel:
 
         If a night proves nobody's absence, only the reasons of people who came.
         """
+        self.ends_missing = False
         if bundle in ("older", "again"):
             return {}
         complete = bundle != "ahead" and days_old < OLD_DAYS and not self.is_cut(students)

@@ -11,13 +11,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import Array, Flags, persons_of, strings, taken, truth
+from roster_pipeline.frames import TEXT, Array, Flags, persons_of, strings, taken, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of, places_of
+from roster_pipeline.identity.evidence import STAFF, STUDENT, kind_of
 from roster_pipeline.planning.findings import Finding, RowFinding
-from roster_pipeline.vocabulary import WRITING, Role, counted
+from roster_pipeline.vocabulary import ROLE_GROUPS, WRITING, counted
 
 GUARD = "student_or_staff"
-_STAFF = pa.array([role.value for role in Role if role != Role.STUDENT])
+_STUDENTS, _STAFF = (
+    pa.array([role for role in ROLE_GROUPS if kind_of(role) == kind], TEXT) for kind in (STUDENT, STAFF)
+)
 
 
 @dataclass(frozen=True)
@@ -67,4 +70,4 @@ def changes_of_kind_finding(found: ChangesOfKind) -> RowFinding | None:
 
 def _kinds(roles: Array) -> tuple[Flags, Flags]:
     """Which of these roles are students, and which are staff."""
-    return truth(pc.equal(roles, Role.STUDENT.value)), truth(pc.is_in(roles, value_set=_STAFF))
+    return truth(pc.is_in(roles, value_set=_STUDENTS)), truth(pc.is_in(roles, value_set=_STAFF))

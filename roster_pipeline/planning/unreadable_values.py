@@ -67,18 +67,13 @@ def keep_unreadable(
 def _keep_names_without_letters(differences: Differences) -> None:
     """A name that is the stored one without its letters outside ASCII, or with question marks for them, lost them."""
     for name in _NAMES:
-        differ = pa.array(differences.differ[name])
-        have, want = differences.have[name].filter(differ), differences.want[name].filter(differ)
+        rows: Flags = differences.differ[name] & truth(pc.invert(pc.string_is_ascii(differences.have[name])))
+        if not rows.any():
+            continue
+        have, want = differences.have[name].filter(pa.array(rows)), differences.want[name].filter(pa.array(rows))
         left = pc.replace_substring_regex(have, pattern=r"[^\x00-\x7F]", replacement="")
-        lost = pc.equal(left, pc.fill_null(pc.replace_substring(want, "?", ""), ""))
-        suppress(differences, _placed(differences.differ[name], truth(pc.and_(lost, pc.not_equal(left, have)))), [name])
-
-
-def _placed(rows: Flags, among: Flags) -> Flags:
-    """The rows that are flagged among these."""
-    placed = rows.copy()
-    placed[rows] = among
-    return placed
+        rows[rows] = truth(pc.equal(left, pc.fill_null(pc.replace_substring(want, "?", ""), "")))
+        suppress(differences, rows, [name])
 
 
 def _rows_by_field(column: Array) -> dict[str, list[int]]:

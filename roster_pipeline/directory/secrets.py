@@ -65,11 +65,15 @@ def seal(plain: str) -> str:
 def seal_to_keep(conn: Connection, plain: str) -> str:
     """As `seal`, for a secret that is stored in this transaction. Raises ReplacedKey after a rotation."""
     lock_until_commit_shared(conn, LOCK)
-    sealed, replaced = seal(plain), set[str]()
-    for rotation in reversed(audit.search(conn, what=ROTATED, limit=1000)):
-        replaced = replaced - {rotation.details.get("key")} | {*rotation.details.get("replaced", ())}
-    if not plain.startswith(REFERENCE) and _marks(_key())[0] in replaced:
-        raise ReplacedKey
+    sealed = seal(plain)
+    if plain.startswith(REFERENCE):
+        return sealed
+    mark = _marks(_key())[0]
+    for rotation in audit.search(conn, what=ROTATED, limit=1000):
+        if rotation.details.get("key") == mark:
+            break
+        if mark in rotation.details.get("replaced", ()):
+            raise ReplacedKey
     return sealed
 
 

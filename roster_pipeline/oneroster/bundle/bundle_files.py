@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
 from roster_pipeline.oneroster.errors import OneRosterError, TooLarge
-from roster_pipeline.oneroster.http.json_decoding import REPLACEMENT
+from roster_pipeline.oneroster.http.json_decoding import REPLACEMENT, count_not_ascii
 
 _MIB = 1024 * 1024
 
@@ -273,12 +273,12 @@ def preflight(member: Member) -> Preflight:
             last = chunk[-1:]
             digest.update(chunk)
             try:
-                valid += 0 if (text := decoder.decode(chunk)).isascii() else _count_not_ascii(text)
+                valid += 0 if (text := decoder.decode(chunk)).isascii() else count_not_ascii(text)
             except UnicodeDecodeError:
                 decoder.reset()
                 text = chunk.decode("utf-8", "replace")
                 bad = text.count(REPLACEMENT)
-                valid, invalid = valid + _count_not_ascii(text) - bad, invalid + bad
+                valid, invalid = valid + count_not_ascii(text) - bad, invalid + bad
                 letters += len(_LETTER_OF_1252.findall(chunk))
                 strange += len(_STRANGE_IN_1252.findall(chunk))
             unused += 0 if chunk.isascii() else len(_UNUSED_IN_1252.findall(chunk))
@@ -293,7 +293,3 @@ def preflight(member: Member) -> Preflight:
     damaged = unused > 0 if windows else invalid > 0
     encoding = WINDOWS_1252 if windows else UTF_8
     return Preflight(total, encoding, damaged, last in (b"\n", b"\r", b""), digest.hexdigest())
-
-
-def _count_not_ascii(text: str) -> int:
-    return len(text) - len(text.encode("ascii", "ignore"))

@@ -39,7 +39,7 @@ class LastRows:
         runs = [_missing(_unpacked(run), rows) for run in self.cut_off]
         for end in map(_unpacked, self.ends):
             run = _missing(end, rows)
-            written_anew = len(run) == len(end) and _here(run >> _USER, rows >> _USER).mean() > 0.5
+            written_anew = len(run) == len(end) and np.isin(run >> _USER, rows >> _USER).mean() > 0.5
             runs.append(run[:0] if written_anew else run)
         least, most = KEPT_ROWS
         ends = [file[-min(most, max(least, int(len(file) * KEPT_SHARE))) :] for file in files if len(file)]
@@ -60,12 +60,8 @@ def cut_off_among(cut_off: Iterable[str], sourced_ids: Iterable[str]) -> set[str
 
 def _missing(run: RowKeys, rows: RowKeys) -> RowKeys:
     """The rows at the end of `run` that did not come."""
-    here = np.flatnonzero(_here(run, rows))
+    here = np.flatnonzero(np.isin(run, rows))
     return run[here[-1] + 1 :] if len(here) else run
-
-
-def _here(some: RowKeys, rows: RowKeys) -> npt.NDArray[np.bool_]:
-    return np.isin(some, rows)
 
 
 @lru_cache(10_000)

@@ -84,11 +84,16 @@ def _as_text(body: bytes | bytearray, stated: re.Match[str] | None) -> str:
             return body.decode(encoding)
     text = body.decode("utf-8", errors="replace")
     lost = text.count(REPLACEMENT)
-    if lost and len(text) - len(text.encode("ascii", "ignore")) <= 2 * lost:
+    if lost and count_not_ascii(text) <= 2 * lost:
         with suppress(UnicodeError, LookupError):
             return body.decode(encoding)
         return body.decode("windows-1252", errors="replace")
     return text
+
+
+def count_not_ascii(text: str) -> int:
+    """How many characters of a text are outside ASCII."""
+    return len(text) - len(text.encode("ascii", "ignore"))
 
 
 def _whole_number(digits: str) -> int | float:

@@ -116,22 +116,9 @@ def reader(database: Database, lincoln: SchoolRow, roosevelt: SchoolRow) -> Iter
     sync_rows(database, roosevelt, newcomer("s2", changes={"role": "student", "given_name": "Bea"}))
     sync_rows(database, far, newcomer("s3", changes={"role": "student", "given_name": "Cy"}))
     login = f"roster_app_{secrets.token_hex(4)}"
-    password = database.call(
-        schema.add_application,
-        login,
-        "springfield",
-        schools=["lincoln"],
-        roles=["student"],
-        fields=["given_name", "email"],
-    )
-    again = database.call(
-        schema.add_application,
-        login,
-        "springfield",
-        schools=["lincoln"],
-        roles=["student"],
-        fields=["given_name", "email"],
-    )
+    scope = {"schools": ["lincoln"], "roles": ["student"], "fields": ["given_name", "email"]}
+    password = database.call(schema.add_application, login, "springfield", **scope)
+    again = database.call(schema.add_application, login, "springfield", **scope)
     assert password
     assert again is None
     opened = Database(url_of(database, login, password))

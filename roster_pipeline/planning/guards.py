@@ -16,7 +16,7 @@ import pandas as pd
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.errors import in_words
 from roster_pipeline.frames import strings
-from roster_pipeline.planning.findings import EVERYBODY, Finding, as_line, percent
+from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as_line, percent
 from roster_pipeline.planning.moved_keys import moved_keys_finding
 from roster_pipeline.planning.plan import COUNT_ARCHIVALS, Plan
 from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats
@@ -47,8 +47,9 @@ USUAL = 7
 class Verdict:
     """rows: role, action, guard, verdict (pass or hold), rows, findings (list of dicts).
 
-    One line for each role and action. If a guard judges some of its rows alone, there is one more line, whose `guard`
-    is the name of that guard. row_guards: that guard for each row of the plan, or "".
+    One line for each role and action. If guards judge some of its rows alone, there is one more line for the rows of
+    each of these guards, or of several of them, whose `guard` has their names, separated by blanks. row_guards: the
+    same for each row of the plan, or "".
     """
 
     rows: pd.DataFrame
@@ -83,15 +84,16 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
         *_calendar(stats, guards),
         *quality,
     ]
-    judged_alone = []
+    judged_alone: dict[str, RowFinding] = {}
     row_guards = np.full(len(plan.rows), "", dtype=object)
     for rows, found in (
         (stats.moved.rows, moved_keys_finding(stats.moved, guards)),
         (stats.of_kind.rows, changes_of_kind_finding(stats.of_kind)),
     ):
         if found is not None:
-            row_guards[rows] = found.finding.guard
-            judged_alone.append(found)
+            row_guards[rows] = [f"{before} {found.finding.guard}".strip() for before in row_guards[rows]]
+            judged_alone[found.finding.guard] = found
+    alone = sorted(set(row_guards.tolist()) - {""})
     if len(stats.announced):
         row_guards[stats.announced] = ANNOUNCED
     roles, actions = strings(plan.rows["role"]).to_pylist(), strings(plan.rows["action"]).to_pylist()
@@ -102,12 +104,12 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
             concerned = as_line([finding for finding in findings if finding.concerns(role, action)])
             rest = int(sizes.get((role, action, ""), 0))
             lines.append((role, action, "", "hold" if concerned else "pass", rest, concerned))
-            for found in judged_alone:
-                if alone := int(sizes.get((role, action, found.finding.guard), 0)):
-                    held = "hold" if concerned or found.holds else "pass"
-                    lines.append(
-                        (role, action, found.finding.guard, held, alone, [*concerned, found.finding.as_dict()])
-                    )
+            for names in alone:
+                if rows_of_these := int(sizes.get((role, action, names), 0)):
+                    those = [judged_alone[name] for name in names.split()]
+                    held = "hold" if concerned or any(one.holds for one in those) else "pass"
+                    findings_of_these = [*concerned, *(one.finding.as_dict() for one in those)]
+                    lines.append((role, action, names, held, rows_of_these, findings_of_these))
         expected = int(sizes.get((role, ARCHIVE, ANNOUNCED), 0))
         if expected:
             doubts = [

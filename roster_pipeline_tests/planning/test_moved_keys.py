@@ -12,7 +12,7 @@ from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CONTACT_FIELDS
-from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, allows, cleaned, school, user
+from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, allows, cleaned, entry, school, user
 
 PEOPLE = 100
 CONTACTS = school(primary_contacts=True)
@@ -243,6 +243,18 @@ def test_a_held_kind_of_action_holds_moved_rows_with_it_and_says_both() -> None:
         "moved_keys": {"key_updates", "moved_keys"}
     }
     assert (rows["guard"] == "moved_keys").sum() == 9
+
+
+@pytest.mark.parametrize(("people", "others_wait"), [(3, False), (4, True)])
+def test_a_row_that_two_guards_judge_alone_says_both_reasons(people: int, others_wait: bool) -> None:
+    """The first of these people also becomes a teacher, so their row waits in any case."""
+    changed = slipped("username", people) | {99: {"roles": [entry("teacher")]}}
+    changed[0]["roles"] = [entry("teacher")]
+    _, verdict = judged(filled_directory(), changed)
+    held = {line["guard"]: {finding["guard"] for finding in line["findings"]} for line in verdict.held}
+    both = {"moved_keys student_or_staff": {"moved_keys", "student_or_staff"}, "student_or_staff": {"student_or_staff"}}
+    assert held == both | ({"moved_keys": {"moved_keys"}} if others_wait else {})
+    assert allows(verdict, "student", "update", "moved_keys") is not others_wait
 
 
 def test_messages_carry_counts_and_no_values() -> None:

@@ -103,6 +103,19 @@ class DirectoryFrames:
         """The active members that the sync manages."""
         return self.members[self.active & flags_of(self.members["managed"])]
 
+    @cached_property
+    def trusted_connections(self) -> Ints:
+        """The connections that only managers and operators may change."""
+        return numbers_of(self.connections.loc[flags_of(self.connections["of_district"]), "connection_id"])
+
+    @cached_property
+    def known_elsewhere(self) -> Ints:
+        """The people whom another connection knows, and this one does not (by a link, or by a membership entered by
+        hand)."""
+        others = (frame[frame["connection_id"] != self.connection_id] for frame in (self.links, self.affiliations))
+        elsewhere = np.unique(np.concatenate([numbers_of(frame["person_id"]) for frame in others]))
+        return elsewhere[~np.isin(elsewhere, self.known_people)] if len(elsewhere) else elsewhere
+
 
 @dataclass(frozen=True)
 class SnapshotFacts:

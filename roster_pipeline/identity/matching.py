@@ -8,7 +8,9 @@ alone. If the two seem to be one person but something strong speaks against it, 
 
 An identity is never matched to a person if somebody unlinked one of its records from them.
 
-Some matches wait for the district's manager (`connection_trust`).
+Some matches wait for the district's manager. The owner of a school may write any name and e-mail into a connection that
+the school controls. So a match from such a connection to a person of another connection needs a number that a
+connection of the district gave. A connection of the district is trusted with every match.
 """
 
 from collections import defaultdict
@@ -20,7 +22,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, filled, repeated, strings, taken, truth
-from roster_pipeline.identity.connection_trust import waits_for_manager
 from roster_pipeline.identity.deduplication import of_several
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, places_of
 from roster_pipeline.identity.evidence import MatchKeys, weigh
@@ -99,10 +100,32 @@ def match(identities: IdentityGroups, directory: DirectoryFrames) -> Matched:
             elif who:
                 conflict[identity] = "several_matches"
                 doubtful |= set(who)
-    waits = waits_for_manager(identities, person, by >= _NUMBER, directory)
+    waits = _waits_for_manager(identities, person, by >= _NUMBER, directory)
     conflict |= dict.fromkeys(np.flatnonzero(waits).tolist(), OTHER_CONNECTION)
     conflict |= _taken(person, by, here)
     return Matched(person, by, conflict, frozenset(doubtful))
+
+
+def _waits_for_manager(identities: IdentityGroups, person: Ints, found: Flags, directory: DirectoryFrames) -> Flags:
+    """Identities whose match this connection must not decide alone.
+
+    person: the person of each identity. found: whether a number or an e-mail found the person; a link needs no further
+    evidence.
+    """
+    waits = np.zeros(len(identities), dtype=bool)
+    trusted = directory.trusted_connections
+    if not found.any() or directory.connection_id in trusted:
+        return waits
+    waits = found & np.isin(person, directory.known_elsewhere)
+    rows = np.flatnonzero(waits[identities.identity])
+    if len(rows):
+        people = directory.people
+        place = places_of(person[identities.identity[rows]], people)
+        given = np.isin(people["number_connection_id"].to_numpy(dtype=np.int64, na_value=-1), trusted)
+        theirs = pc.if_else(pa.array(given), bare_numbers_of(people), None)
+        same = truth(pc.equal(bare_numbers_of(identities.roster.iloc[rows]), taken(theirs, place)))
+        waits[identities.identity[rows[same]]] = False
+    return waits
 
 
 def _taken(person: Ints, by: Ints, here: Flags) -> dict[int, str]:

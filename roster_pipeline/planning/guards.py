@@ -19,10 +19,9 @@ from roster_pipeline.frames import strings
 from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as_line, percent
 from roster_pipeline.planning.moved_keys import moved_keys_finding
 from roster_pipeline.planning.plan import COUNT_ARCHIVALS, Plan
-from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats
+from roster_pipeline.planning.plan_stats import UNKNOWN, ChangesOfKind, PlanStats
 from roster_pipeline.planning.role_guards import role_findings, unproved_roles
 from roster_pipeline.planning.snapshot_guards import older_source, school_findings, stale_source, unlike_before
-from roster_pipeline.planning.student_or_staff import changes_of_kind_finding
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import (
     ANNOUNCED,
@@ -88,7 +87,7 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
     row_guards = np.full(len(plan.rows), "", dtype=object)
     for rows, found in (
         (stats.moved.rows, moved_keys_finding(stats.moved, guards)),
-        (stats.of_kind.rows, changes_of_kind_finding(stats.of_kind)),
+        (stats.of_kind.rows, _changes_of_kind(stats.of_kind)),
     ):
         if found is not None:
             row_guards[rows] = [f"{before} {found.finding.guard}".strip() for before in row_guards[rows]]
@@ -145,6 +144,21 @@ def _witnesses(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     ):  # if a list is incomplete, nobody is asked for, and another finding says so
         message = f"The SIS was not asked for {counted(stats.unwitnessed, 'person', 'people')} one by one."
         yield Finding("no_witness", message, stats.unwitnessed, 0, (ARCHIVE,), overridable=False)
+
+
+def _changes_of_kind(found: ChangesOfKind) -> RowFinding | None:
+    """Students who would become staff, and the reverse. A wrong role is easily typed in a SIS, and an application gives
+    staff rights that no student may have. So such rows always wait, even a single one."""
+    parts = []
+    if found.to_staff:
+        parts.append(f"{counted(found.to_staff, 'student', 'students')} would get a role of staff")
+    if found.to_student:
+        members, students = ("member", "a student") if found.to_student == 1 else ("members", "students")
+        parts.append(f"{found.to_student:,} {members} of staff would become {students}")
+    if not parts:
+        return None
+    message = f"{', and '.join(parts)}. Check their roles in the SIS."
+    return RowFinding(Finding("student_or_staff", message, found.to_staff + found.to_student, 0), holds=True)
 
 
 def _end_missing(stats: PlanStats) -> Iterator[Finding]:

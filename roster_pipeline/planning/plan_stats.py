@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from roster_pipeline.frames import Flags, Ints, persons_of, positions, strings
-from roster_pipeline.identity.connection_trust import district_controlled, known_elsewhere
-from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of, numbers_of
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, persons_of, positions, strings, taken, truth
+from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of, numbers_of, places_of
+from roster_pipeline.identity.evidence import STAFF, STUDENT, kind_of
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan, announced_gone, archivals_of
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool, whole_school
-from roster_pipeline.planning.student_or_staff import ChangesOfKind, changes_of_kind
-from roster_pipeline.vocabulary import ID_REASSIGNED, ROLE_GROUPS
+from roster_pipeline.vocabulary import ID_REASSIGNED, ROLE_GROUPS, WRITING
 
 UNKNOWN = "unknown"
 """Rejected records whose role nobody knows."""
@@ -25,6 +26,20 @@ UNKNOWN = "unknown"
 _NOT_COUNTED = ("unmapped_role",)
 """The role of records that the school does not map, if no known person comes with it: this is the school's choice, not
 a fault of the snapshot."""
+
+
+_STUDENTS, _STAFF = (
+    pa.array([role for role in ROLE_GROUPS if kind_of(role) == kind], TEXT) for kind in (STUDENT, STAFF)
+)
+
+
+@dataclass(frozen=True)
+class ChangesOfKind:
+    """rows: which rows of the plan do this. to_staff, to_student: how many people would become staff, and students."""
+
+    rows: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    to_staff: int = 0
+    to_student: int = 0
 
 
 @dataclass(frozen=True)
@@ -221,9 +236,36 @@ def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:
 
     It counts only matches that a connection of a school found by itself. A link that a manager made is settled.
     """
-    theirs = known_elsewhere(directory)
-    if not len(theirs) or directory.connection_id in district_controlled(directory):
+    theirs = directory.known_elsewhere
+    if not len(theirs) or directory.connection_id in directory.trusted_connections:
         return {}
     some = rows[(rows["action"] == "create") & rows["matched_by"].isin(["number", "email"])]
     counts = some["role"][np.isin(persons_of(some), theirs)].value_counts()
     return {str(role): int(count) for role, count in counts.items()}
+
+
+def changes_of_kind(rows: pd.DataFrame, directory: DirectoryFrames) -> ChangesOfKind:
+    """Find the rows of a plan that make a student of this district a member of staff, or the reverse.
+
+    What somebody was here counts, archived or not, and what they are in other schools. Somebody who is both already
+    does not count.
+    """
+    person = persons_of(rows)
+    here = taken(strings(directory.members["role"]), places_of(person, directory.members))
+    there = directory.elsewhere[flags_of(directory.elsewhere["status"] == "active")]
+    was_student, was_staff = (
+        of_kind | np.isin(person, numbers_of(there["person_id"])[of_kind_there])
+        for of_kind, of_kind_there in zip(_kinds(here), _kinds(strings(there["role"])), strict=True)
+    )
+    student, staff = _kinds(strings(rows["role"]))
+    writes = np.isin(rows["action"].to_numpy(dtype=object), WRITING) & (person >= 0)
+    writes &= (staff & was_student & ~was_staff) | (student & was_staff & ~was_student)
+    changes = rows["changes"].to_numpy(dtype=object)
+    for place in np.flatnonzero(writes).tolist():
+        writes[place] = "role" in changes[place]
+    return ChangesOfKind(writes, int((writes & staff).sum()), int((writes & student).sum()))
+
+
+def _kinds(roles: Array) -> tuple[Flags, Flags]:
+    """Which of these roles are students, and which are staff."""
+    return truth(pc.is_in(roles, value_set=_STUDENTS)), truth(pc.is_in(roles, value_set=_STAFF))

@@ -145,7 +145,7 @@ class ConnectionSettings(_Settings):
     controlled_by: Literal["school", "district"] = "school"
     """Who may change the connection: also the owners of its schools, or only the district's managers and operators.
     This also decides how far its records are trusted about people whom another connection knows
-    (`identity/connection_trust.py`)."""
+    (`identity/matching.py`)."""
     secret_expires: date | None = None
     """The last day on which the Client Secret is valid, if the SIS lets it expire; mails remind the owners."""
 

@@ -7,10 +7,10 @@ import pytest
 
 from roster_pipeline.planning.guards import Verdict, judge
 from roster_pipeline.planning.plan_stats import plan_stats_of
-from roster_pipeline.planning.student_or_staff import GUARD
 from roster_pipeline.settings.school import RoleSettings, SchoolSettings
 from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, school, user
 
+GUARD = "student_or_staff"
 SKIPPING = RoleSettings(rostered=True)
 
 

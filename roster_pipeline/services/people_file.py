@@ -151,9 +151,9 @@ def _workbook(data: bytes) -> Iterator[list[str]]:
 
 def _check_zip(data: bytes) -> None:
     """Unpack everything once, within the limits, without trust in the table of contents. Refuse XML that defines its
-    own entities, because they let a few bytes stand for gigabytes, and large tags, comments and pictures, because the
-    parser begins them again with each block that it reads. Raises FileUnusable, and any exception for a damaged
-    file."""
+    own entities, because they let a few bytes stand for gigabytes; large tags, comments and pictures, because the
+    parser begins them again with each block that it reads; and BZIP2 and LZMA, which `zipfile` unpacks in one piece,
+    however little was asked for. Raises FileUnusable, and any exception for a damaged file."""
     left, elements = LARGEST_UNPACKED, 0
 
     def doctype(*_: object) -> None:
@@ -175,6 +175,8 @@ def _check_zip(data: bytes) -> None:
         if len(parts) > MOST_PARTS:
             raise FileUnusable("The XLSX file has too many parts.", _ALONE)
         for part in parts:
+            if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise FileUnusable("The XLSX file is packed in another way than XLSX files are.", _ALONE)
             with packed.open(part) as stream:
                 content = stream.read(left + 1)
             left -= len(content)

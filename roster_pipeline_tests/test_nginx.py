@@ -16,6 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from roster_pipeline.console.middleware import LARGEST_UPLOAD
+
 DEPLOY = Path(__file__).parent.parent / "deploy"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 OPERATOR = {"authorization": "Basic " + base64.b64encode(b"ada:secret").decode()}
@@ -30,12 +32,15 @@ class Proxy:
     port: int
     reached: list[tuple[str, str]] = field(default_factory=list)
 
-    def ask(self, method: str, path: str, host: str = "roster.example.org", **headers: str) -> int:
+    def ask(
+        self, method: str, path: str, host: str = "roster.example.org", *, content: str = "", **headers: str
+    ) -> int:
         """The status of one request. Another `host` goes into the Host header only."""
         given = {"host": host} | OPERATOR | {name.replace("_", "-"): value for name, value in headers.items()}
         with httpx.Client(verify=False) as client:
             url = f"https://127.0.0.1:{self.port}{path}"
-            asked = client.build_request(method, url, headers=given, extensions={"sni_hostname": "roster.example.org"})
+            sni = {"sni_hostname": "roster.example.org"}
+            asked = client.build_request(method, url, headers=given, content=content, extensions=sni)
             return client.send(asked).status_code
 
 
@@ -56,6 +61,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     class Behind(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             seen.reached.append((self.command, self.path))
+            self.rfile.read(int(self.headers.get("content-length", 0)))
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()
@@ -140,3 +146,9 @@ def test_a_link_in_a_mail_opens_the_ui_and_another_host_name_does_not(proxy: Pro
     assert proxy.reached == [("GET", "/runs/1")]
     with pytest.raises(ssl.SSLError), socket.create_connection(("127.0.0.1", proxy.port)) as plain:
         ssl._create_unverified_context().wrap_socket(plain, server_hostname="evil.example")
+
+
+def test_the_largest_list_of_people_reaches_the_console(proxy: Proxy) -> None:
+    path, at = "/schools/lincoln/people/upload", "console.example.org"
+    assert proxy.ask("POST", path, host=at, content="x" * LARGEST_UPLOAD) == 200
+    assert proxy.ask("POST", path, host=at, content="x" * 2 * LARGEST_UPLOAD) == 413

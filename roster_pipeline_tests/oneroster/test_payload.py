@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
 from roster_pipeline.oneroster import Wanted
+from roster_pipeline.oneroster.collections.response_body import next_in_header
+from roster_pipeline.oneroster.http.response import Response
 from roster_pipeline.oneroster.records.coercion import reference
 from roster_pipeline_tests.oneroster import odd_server
 from roster_pipeline_tests.oneroster.client_helpers import Start, pulled_by
@@ -51,6 +54,15 @@ def test_q48_an_empty_id_beside_an_address_is_no_id(empty: Any) -> None:
     assert reference(org) == "sch-1"
     assert reference({"sourcedId": empty, "orgSourcedId": "sch-1"}) == "sch-1"
     assert reference({"sourcedId": empty}) is None
+
+
+@pytest.mark.timeout(30)
+def test_an_absurdly_long_address_takes_no_longer_than_its_letters() -> None:
+    for long in ("://" * 100_000, "https://h" + "/orgs/a?" * 50_000, "/orgs/a\n" * 50_000, "/" + "/orgs" * 50_000):
+        assert reference({"href": f"{long}/"})
+        assert reference({"href": f"{long}/orgs/sch-1"}) == "sch-1"
+    links = httpx.Headers({"Link": "<https://h/?a>; rel=" + " " * 100_000 + "prev"})
+    assert next_in_header(Response(200, links, b"", "https://h/")) is None
 
 
 def test_q48_references_that_name_nothing_reject_the_record_instead_of_losing_its_school() -> None:

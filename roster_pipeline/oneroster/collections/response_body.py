@@ -41,7 +41,7 @@ _NEXT = frozenset(
 """Members next to a list, or in an object of links, that announce another page."""
 LONGEST_LINK = 4_000
 _RANGE_TOTAL = re.compile(r"(?!bytes)(?:\w+[ =])?[\d*-]+/(\d+)", re.IGNORECASE)
-_NEXT_RELATION = re.compile(r"rel\s*=\s*[\"'“”]?\s*next", re.IGNORECASE)
+_NEXT_RELATION = re.compile(r"rel\s*=[\s\"'“”]*next", re.IGNORECASE)
 _NEXT_LINK = re.compile(f"<([^<>]*)>[^<>]*?{_NEXT_RELATION.pattern}", re.IGNORECASE)
 
 

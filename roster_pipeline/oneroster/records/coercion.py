@@ -43,8 +43,9 @@ _YEARS = range(1971, 2100)
 """Databases write a day outside these years for "no date": 0001-01-01, 1900-01-01, 1970-01-01, 9999-12-31."""
 _AROUND_IDS = " \t\"'[]{}()"
 _REFERENCE_NAMES = ("sourcedId", "sourcedid", "sourcedID", "SourcedId", "sourced_id", "id")
-_ADDRESS = re.compile(r"(?:://|^~?/).*/(?:orgs|schools|users|students|teachers|classes)/([^/?#]+)/?(?:[?#].*)?$", re.I)
-"""The address of a single object of the standard; its last part is the object's id."""
+_ADDRESS = re.compile(r"(?is)(.*)/(?:orgs|schools|users|students|teachers|classes)/([^/?#]+)/?(?:[?#].*)?$")
+"""The address of a single object of the standard; its last part is the object's id. Before it, there is `://` or the
+beginning of a path; one pattern for both would take minutes for a long text."""
 _ABSENT: Final = object()
 
 
@@ -176,8 +177,9 @@ def split_ids(written: str, separators: str = ",;|") -> list[str]:
 
 def _id_in_address(value: Any) -> str | None:
     """The id at the end of an address; None for a text that is not an address."""
-    match = _ADDRESS.search(value.strip()) if isinstance(value, str) and "/" in value else None
-    return text(unquote(match[1]), NO_TEXTS) if match else None
+    match = _ADDRESS.match(value.strip()) if isinstance(value, str) and "/" in value else None
+    before = match[1] if match else ""
+    return text(unquote(match[2]), NO_TEXTS) if match and ("://" in before or before.startswith(("/", "~/"))) else None
 
 
 def listed(value: Any) -> list[Any]:

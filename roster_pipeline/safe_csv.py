@@ -23,14 +23,15 @@ _DIGIT = re.compile(r"\d")
 _SPLITS = re.compile(r"[;\t\r\n]")
 _SAFE_NUMBER = re.compile(r"(0|[1-9]\d{0,10})")
 """Whole numbers up to eleven digits stay as they are; from twelve on they are shown, and saved, as 1.2E+11."""
-_NUMBER_LIKE = re.compile(r"[.,]?\d[\d\s.,:/%-]*([eE]\d+)?\s*([aApP][mM]?)?")
-"""Numbers, dates and times as any of the world's spreadsheets reads them, and `12E3`, which would be 12,000."""
+_NUMBER_LIKE = re.compile(r"[.,]?\d[\d\s.,:/%-]*+([eE]\d+)?\s*([aApP][mM]?)?")
+"""Numbers, dates and times as any of the world's spreadsheets reads them, and `12E3`, which would be 12,000. `*+` here
+and below: a cell of an uploaded list has up to 130,000 letters, and with `*` it would take minutes."""
 _MONTH = "(?:jan|feb|mar|mär|mrz|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)[a-zä]*"
 _MONTH_DAY = re.compile(rf"\d{{1,4}}[\s./-]*{_MONTH}[\s./-]*\d*|{_MONTH}[\s./-]*\d{{1,4}}", re.IGNORECASE)
 """`MAR1` and `3-Sep` become days."""
 _STARTS = re.escape("".join(FORMULA_STARTS))
 _INNER_START = re.compile(rf"([;\t\r\n][\"\s]*)(?='*[{_STARTS}])")
-_INNER_MARK = re.compile(rf"([;\t\r\n][\"\s]*)'(?='*[{_STARTS}])")
+_INNER_MARK = re.compile(rf"([;\t\r\n][\"\s]*+)(?:'(?='*[{_STARTS}]))?")
 """In countries that write lists with `;`, spreadsheets split cells at it, so a second cell can begin inside a cell."""
 
 

@@ -55,3 +55,10 @@ def test_a_long_file_comes_in_pieces_with_one_mark_at_its_beginning() -> None:
     read = list(csv.reader(io.StringIO(text)))
     assert read[0] == ["a", "b"]
     assert [(int(a), plain_cell(b)) for a, b in read[1:]] == rows
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("cell", ["\n" * 100_000 + "!", "'1" + " " * 100_000 + "z", '\n"' * 50_000 + "'="])
+def test_a_long_cell_takes_no_longer_than_its_letters(cell: str) -> None:
+    assert plain_cell(cell)
+    assert plain_cell(safe_cell(cell)) == cell

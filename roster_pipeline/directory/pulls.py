@@ -159,8 +159,9 @@ def finish(
     written_at: datetime | None = None,
     unchanged_since: datetime | None = None,
 ) -> None:
-    """Say that a pull has ended. `proof` says how complete it is. Older pulls of the connection are dropped.
-    written_at: the time at which the bundle counts as written. unchanged_since: since when the source says the same."""
+    """Say that a pull has ended. `proof` says how complete it is. Older pulls of the connection are dropped, and only
+    the newest keeps the order of its rows. written_at: the time at which the bundle counts as written. unchanged_since:
+    since when the source says the same."""
     done = (
         update(pull)
         .where(pull.c.id == pull_id)
@@ -177,6 +178,9 @@ def finish(
     owner = conn.execute(done).first()
     if owner is None:
         raise PullGone(pull_id)
+    earlier = (pull.c.connection_id == owner.connection_id, pull.c.scope == owner.scope, pull.c.id < pull_id)
+    without_order = pull.c.proof.delete_path(["age", "order"])
+    conn.execute(update(pull).where(*earlier, pull.c.proof["age"].has_key("order")).values(proof=without_order))
     kept = (
         select(pull.c.id)
         .where(pull.c.connection_id == owner.connection_id, pull.c.scope == owner.scope)
@@ -188,9 +192,7 @@ def finish(
     )
     _drop(
         conn,
-        pull.c.connection_id == owner.connection_id,
-        pull.c.scope == owner.scope,
-        pull.c.id < pull_id,
+        *earlier,
         pull.c.finished_at.is_not(None),
         pull.c.id.not_in(kept),
         pull.c.id.not_in(newest_complete.correlate(None)),
@@ -240,9 +242,9 @@ def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple
     return str(row.scope), {key: people for key, people in keys.items() if key not in lost}
 
 
-def cut_off(conn: Connection, connection_id: int) -> list[str]:
-    """The rows that were cut off in the newest pull, if a file of the bundle was cut (`last_rows`)."""
-    rows = pull.c.proof["age"]["ends"]["cut_off"]
+def missing_parts(conn: Connection, connection_id: int) -> list[str]:
+    """The parts of files that the bundle of the newest pull may lack (`row_order`)."""
+    rows = pull.c.proof["age"]["order"]["missing"]
     of = (pull.c.connection_id == connection_id, pull.c.finished_at.is_not(None))
     return list(conn.scalar(select(rows).where(*of).order_by(pull.c.id.desc()).limit(1)) or ())
 

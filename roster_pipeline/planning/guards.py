@@ -74,7 +74,7 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
         *_witnesses(stats, guards),
         *unlike_before(stats.unlike),
         *school_findings(stats.school, guards, first_sync=stats.first_sync),
-        *_end_missing(stats),
+        *_part_missing(stats),
         *_sizes(stats, guards),
         *_rejections(stats, guards),
         *unknown_orgs(plan, stats.managed, guards),
@@ -161,13 +161,13 @@ def _changes_of_kind(found: ChangesOfKind) -> RowFinding | None:
     return RowFinding(Finding("student_or_staff", message, found.to_staff + found.to_student, 0), holds=True)
 
 
-def _end_missing(stats: PlanStats) -> Iterator[Finding]:
-    for role, people in stats.cut_off.items() if stats.snapshot.complete else ():
+def _part_missing(stats: PlanStats) -> Iterator[Finding]:
+    for role, people in stats.missing_part.items() if stats.snapshot.complete else ():
         message = (
-            f"{people_of(role, people)} who would be archived came last in an earlier file, and nobody after them "
-            "came. The new file may have been cut."
+            f"{people_of(role, people)} who would be archived stood in a part of an earlier file from which nobody "
+            "came since. The new file may lack this part."
         )
-        yield Finding("end_missing", message, people, 0, (ARCHIVE,), (role,), about=role, people={role: people})
+        yield Finding("part_missing", message, people, 0, (ARCHIVE,), (role,), about=role, people={role: people})
 
 
 def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:

@@ -55,7 +55,7 @@ class PlanStats:
     without an org. school: the school as a whole. moved: keys that move between known people. of_kind: students who
     become staff, and the reverse. roles: person to role of the active members. unlike: comparison with the connection's
     earlier good snapshots. announced: which rows of the plan archive an announced leaver. No number here counts such a
-    person. cut_off: people who would be archived, and who were in a part of the file that may have been cut off.
+    person. missing_part: people who would be archived, and who were in a part of a file that the new one may lack.
     """
 
     snapshot: SnapshotFacts
@@ -79,7 +79,7 @@ class PlanStats:
     unlike: UnlikeBefore = field(default_factory=UnlikeBefore)
     roles: pd.Series[str] = field(default_factory=lambda: pd.Series(dtype="str"))
     announced: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    cut_off: dict[str, int] = field(default_factory=dict)
+    missing_part: dict[str, int] = field(default_factory=dict)
 
 
 _OF_ROWS = ("counts", "managed", "records", "rejected", "rekeyed", "without_org", "reassigned", "claimed", "school")
@@ -112,10 +112,10 @@ def plan_stats_of(
     snapshot: SnapshotFacts,
     history: pd.DataFrame,
     today: date,
-    cut_off: Collection[str] = (),
+    missing_part: Collection[str] = (),
 ) -> PlanStats:
     """Collect the numbers of one plan, after its witnesses answered. roster: with the records of settled people.
-    cut_off: records of a part of a file that may have been cut off."""
+    missing_part: records of a part of a file that the new one may lack."""
     roles = plan.rostered
     people = people_by_role(roster)
     managed = directory.managed["role"].value_counts()
@@ -147,12 +147,12 @@ def plan_stats_of(
         of_kind=changes_of_kind(rows, directory),
         roles=directory.members["role"][directory.active],
         announced=archivals_of(rows, gone),
-        cut_off=_cut_off(rows[archives & surprising], cut_off) if cut_off else {},
+        missing_part=_in_missing_part(rows[archives & surprising], missing_part) if missing_part else {},
     )
 
 
-def _cut_off(archived: pd.DataFrame, cut_off: Collection[str]) -> dict[str, int]:
-    theirs = [not records.isdisjoint(cut_off) for records in map(set, archived["sourced_ids"])]
+def _in_missing_part(archived: pd.DataFrame, missing_part: Collection[str]) -> dict[str, int]:
+    theirs = [not records.isdisjoint(missing_part) for records in map(set, archived["sourced_ids"])]
     return {str(role): int(count) for role, count in archived["role"][theirs].value_counts().items()}
 
 

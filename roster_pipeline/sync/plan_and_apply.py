@@ -37,7 +37,7 @@ from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.plan_input import PlanInput, TakenOver
-from roster_pipeline.sync.source_age import maybe_cut_off, snapshot_facts
+from roster_pipeline.sync.source_age import maybe_lost, snapshot_facts
 
 MOST_TRIES = 5
 """Each try plans against the directory of then; more would mean that something writes without pause."""
@@ -205,8 +205,8 @@ def _compared(
             rosters.in_earlier_snapshots, school.connection.id, [int(one) for one in history.index], gone
         )
         history = usual_sizes(history, earlier, gone)
-    cut_off = maybe_cut_off(database, school.connection, plan.absent["sourced_ids"])
-    stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today, cut_off)
+    lost = maybe_lost(database, school.connection, plan.absent["sourced_ids"])
+    stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today, lost)
     return given, plan, replace(stats, unlike=unlike)
 
 

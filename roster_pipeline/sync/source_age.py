@@ -1,5 +1,5 @@
 """Whether a night's data can be trusted: their age (the facts of a pull, the limits of a school, and the words for it),
-and whether a file of a bundle was cut."""
+and whether a file of a bundle lacks a part."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -16,7 +16,7 @@ from roster_pipeline.directory.pull_comparison import Compared
 from roster_pipeline.errors import ABOUT_AGE, in_words
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
-from roster_pipeline.oneroster.collections.last_rows import LastRows, cut_off_among
+from roster_pipeline.oneroster.collections.row_order import RowOrder, missing_among
 from roster_pipeline.oneroster.http.addresses import is_bundle_url
 from roster_pipeline.planning.snapshot_guards import OLDER, stale_source
 from roster_pipeline.settings.school import Guards
@@ -58,9 +58,9 @@ def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastR
         return None
     seen = (newest or {}).get("age") or {}
     latest = _moment(seen.get("newest"))
-    ends, with_break = LastRows(**(seen.get("ends") or {})), seen.get("with_break") or ()
+    order, with_break = RowOrder(**(seen.get("order") or {})), seen.get("with_break") or ()
     if base is None:
-        return LastRead(seen=seen.get("marks") or {}, newest=latest, ends=ends, with_break=with_break)
+        return LastRead(seen=seen.get("marks") or {}, newest=latest, order=order, with_break=with_break)
     age = base.proof.get("age") or {}
     written = _moment(age.get("written")) or base.server_time or base.finished_at
     marks = age.get("marks")
@@ -70,7 +70,7 @@ def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastR
         marks=None if marks is None else frozenset(marks),
         seen=seen.get("marks") or {},
         newest=latest or min(written, base.finished_at),
-        ends=ends,
+        order=order,
         with_break=with_break,
     )
 
@@ -102,7 +102,7 @@ def aged(
     problems += [ROLES_OUTDATED] * outdated
     noted |= {"problems": problems, "complete": bool(proof["complete"]) and not older and not outdated}
     if bundle:
-        noted["age"] = age | ({"ends": (before or {}).get("age", {}).get("ends")} if older else {})
+        noted["age"] = age | ({"order": (before or {}).get("age", {}).get("order")} if older else {})
     now = datetime.now(UTC)
     return Aged(noted, _moment(age.get("written")), _unchanged_since(proof, base, compared, bundle, older) or now)
 
@@ -137,13 +137,13 @@ def is_cut(database: Database, source: tenants.ConnectionRow, pull_id: int, lost
     return missing > max(LEAVERS, LEAVERS_SHARE * known)
 
 
-def maybe_cut_off(database: Database, source: tenants.ConnectionRow, absent: Collection[Collection[str]]) -> set[str]:
-    """Those of these records that were last in an earlier file, and nothing after them came since. absent: the records
-    of each person."""
+def maybe_lost(database: Database, source: tenants.ConnectionRow, absent: Collection[Collection[str]]) -> set[str]:
+    """Those of these records that were in a part of a file that the newest one may lack. absent: the records of each
+    person."""
     if not len(absent) or not is_bundle_url(source.settings.url):
         return set()
     with database.begin() as conn:
-        return cut_off_among(pulls.cut_off(conn, source.id), chain.from_iterable(absent))
+        return missing_among(pulls.missing_parts(conn, source.id), chain.from_iterable(absent))
 
 
 def too_old(written_at: datetime | None, guards: Guards, now: datetime) -> list[str]:

@@ -5,6 +5,7 @@ docs/csv.md: when a bundle is complete. Each student has one record, so matching
 """
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 Listed = Literal["here", "other school", "unlisted org", "deleted", "missing"]
@@ -26,6 +27,11 @@ ARCHIVES = ("left", "tobedeleted", "moved_school", "not_enrolled")
 MOST_LOST = 5
 """If more active students than this are enrolled without a row of their own, a file of the bundle was cut."""
 
+FAMILY = 5
+"""So many rows next to each other, or fewer, may be those of a family that left."""
+Row = tuple[str, str, str]
+"""File, student and org."""
+
 
 @dataclass
 class Student:
@@ -45,11 +51,11 @@ class AbsenceModel:
         self.status: dict[str, str] = {}
         self.lists: list[tuple[int, set[str]]] = []
         """The complete lists: how many hours ago, and who was in the school."""
-        self.files: list[list[tuple[str, str]]] = []
+        self.files: list[list[Row]] = []
         """The rows of users and of enrollments in the newest bundle, in their order."""
-        self.cut_off: list[list[tuple[str, str]]] = []
-        """Rows that were last in a bundle; neither they nor those after them came since."""
-        self.ends_missing = False
+        self.missing: list[list[Row]] = []
+        """Parts of a file of which no row came since."""
+        self.part_missing = False
         """Whether that held archivals on the last night."""
 
     def pass_time(self, hours: int) -> None:
@@ -60,36 +66,40 @@ class AbsenceModel:
 
         If a night proves nobody's absence, only the reasons of people who came.
         """
-        self.ends_missing = False
+        self.part_missing = False
         if bundle in ("older", "again"):
             return {}
         complete = bundle != "ahead" and days_old < OLD_DAYS and not self.is_cut(students)
         slash = any("/" in who and one.listed == "here" and one.enrolled for who, one in students.items())
         told = {who: self._reason(who, student, slash=slash) for who, student in students.items()}
         if bundle == "next":
-            self._compare_ends(
-                [(who, ORGS[one.listed]) for who, one in students.items() if one.listed != "missing"],
-                [(who, "enrolled") for who, one in students.items() if one.enrolled],
+            self._compare_files(
+                [("users", who, ORGS[one.listed]) for who, one in students.items() if one.listed != "missing"],
+                [("enrollments", who, "s1") for who, one in students.items() if one.enrolled],
             )
-        cut_off = {who for rows in self.cut_off for who, _ in rows}
-        self.ends_missing = complete and any(told[who] in ARCHIVES for who in cut_off)
+        lost = {who for part in self.missing for _, who, _ in part}
+        self.part_missing = complete and any(told[who] in ARCHIVES for who in lost)
         for who, reason in told.items():
             if reason in ("joined", "returned"):
                 self.status[who] = "active"
-            elif reason in ARCHIVES and complete and not self.ends_missing:
+            elif reason in ARCHIVES and complete and not self.part_missing:
                 self.status[who] = "archived"
         here = {who for who, student in students.items() if student.listed == "here" and student.enrolled}
         self.lists += [(0, here)] * complete
         came = {who for who, student in students.items() if student.listed != "missing"}
         return {who: reason for who, reason in told.items() if reason and (complete or who in came)}
 
-    def _compare_ends(self, *files: list[tuple[str, str]]) -> None:
-        """Remember which rows at the end of the bundle before are missing. An API is asked for single people."""
-        rows = [row for file in files for row in file]
-        runs = [] if self.asked else [*self.cut_off, *self.files]
-        places = [max((place for place, row in enumerate(run) if row in rows), default=-1) for run in runs]
-        self.cut_off = [rest for place, run in zip(places, runs, strict=True) if (rest := run[place + 1 :])]
-        self.files = list(files)
+    def _compare_files(self, *files: list[Row]) -> None:
+        """Remember which parts of the bundle before are missing. An API is asked for single people."""
+        parts = [] if self.asked else [*self.missing, *self.files]
+        rows = {row for file in files for row in file}
+        elsewhere = {row[:2] for row in rows.difference(*parts)}
+        self.missing, self.files = [], list(files)
+        for part in parts:
+            for came, together in groupby(part, lambda row: row in rows or row[:2] in elsewhere):
+                some = list(together)
+                if not came and (len(some) > FAMILY or some[-1] == part[-1]):
+                    self.missing.append(some)
 
     def came_lately(self, who: str) -> bool:
         """Whether somebody came after the newest list that may be the one of the day before."""

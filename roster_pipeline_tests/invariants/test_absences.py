@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.invariants.absence_model import AbsenceModel, Answer, Bundle, Listed, Student
+from roster_pipeline_tests.invariants.absence_model import FAMILY, AbsenceModel, Answer, Bundle, Listed, Student
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.sources.conftest import Kind, Record, School, Source, person, served, teacher
 
@@ -27,6 +27,8 @@ EXAMPLES = histories(2, 60)
 DAYS = 16
 STUDENTS, MOST_MISSING = 24, 8
 """So few are missing that the whole snapshot looks as usual."""
+PAGE = 7
+"""Students who go missing together."""
 SLASHES = 3
 """Students with a slash in their id."""
 HOUR, DAY = 3600.0, 86_400.0
@@ -52,7 +54,9 @@ where school_id = (select id from school where key = :key)
 """
 PICK = st.integers(0, 10**4)
 CHANGES = st.lists(
-    st.tuples(st.sampled_from(("missing", "missing", "list", "enrollment", "answer", "back", "back")), PICK, PICK),
+    st.tuples(
+        st.sampled_from(("missing", "missing", "page", "list", "enrollment", "answer", "back", "back")), PICK, PICK
+    ),
     min_size=1,
     max_size=5,
 )
@@ -121,7 +125,9 @@ class Absences(RuleBasedStateMachine):
     def day(self, changes: list[tuple[str, int, int]], hours: int, bundle: Bundle) -> None:
         """Things happen in the SIS, then the night."""
         for what, who, other in changes:
-            self._happen(what, self.students[self.ids[who % STUDENTS]], other)
+            first = who % STUDENTS
+            for one in self.ids[first : first + PAGE if what == "page" else first + 1]:
+                self._happen(what, self.students[one], other)
         self.clock += hours * HOUR
         self.model.pass_time(hours)
         self.school.execute(PASS_TIME, hours=hours, key=self.school.school)
@@ -138,6 +144,8 @@ class Absences(RuleBasedStateMachine):
             student.listed, student.enrolled = "here", True
         elif what == "missing" and few:
             student.listed, student.answer = "missing", get_args(Answer)[pick % len(get_args(Answer))]
+        elif what == "page" and few:
+            student.listed, student.answer, student.enrolled = "missing", "404", False
         elif what == "list":
             student.listed, student.enrolled = get_args(Listed)[pick % 4], True
         elif what == "enrollment" and student.listed == "here":
@@ -175,8 +183,9 @@ class Absences(RuleBasedStateMachine):
         self._agree(reasons)
         seen.update(reasons.values())
         seen.update(["cut bundle"] * self.model.is_cut(self.students))
-        seen.update(["end missing"] * self.model.ends_missing)
-        assert ("end_missing" in self.school.guards) == self.model.ends_missing
+        page = any(len(part) > FAMILY for part in self.model.missing)
+        seen.update(["part missing", "page missing"][: 1 + page] if self.model.part_missing else ())
+        assert ("part_missing" in self.school.guards) == self.model.part_missing
         seen.update((f"{bundle} bundle", "old bundle") if days_old >= 3 else (f"{bundle} bundle",))
         if bundle in ("older", "again"):
             assert "older_source" in self.school.guards
@@ -199,7 +208,7 @@ USUAL = {"joined", "left"}
 RARE_REASONS = {"returned", "came_lately", "not_enrolled", "tobedeleted", "moved_school", "unknown_org"}
 SELDOM = {
     "rest": {"not_answered", "not_confirmed", "sis_still_answers"},
-    "csv": {"older bundle", "ahead bundle", "again bundle", "old bundle", "cut bundle", "end missing"},
+    "csv": {"older bundle", "ahead bundle", "again bundle", "old bundle", "cut bundle", "part missing", "page missing"},
 }
 
 

@@ -59,9 +59,9 @@ SAID = [
     case(("witness", "The list left out 4 people for whom the SIS still answers one by one; 3 are allowed. "
                      "The lists of the SIS cannot be trusted now.", 4, 3), contradictions=4),
     case(("no_witness", "The SIS was not asked for 2 people one by one.", 2, 0), unwitnessed=2),
-    case(("end_missing", "2 teachers who would be archived came last in an earlier file, and nobody after them came. "
-                         "The new file may have been cut.", 2, 0),
-         cut_off={"teacher": 2}),
+    case(("part_missing", "2 teachers who would be archived stood in a part of an earlier file from which nobody came "
+                          "since. The new file may lack this part.", 2, 0),
+         missing_part={"teacher": 2}),
     case(("rekeyed", "50 of 200 known students came with a new id while number or e-mail still match. "
                      "If the SIS changed its ids, approve to link the new ones.", 0.25, 0.2),
          rekeyed={"student": (50, 200)}),

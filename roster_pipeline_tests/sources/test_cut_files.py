@@ -1,5 +1,5 @@
-"""A file that was cut between two rows looks complete. The people at its end stay, until they come again or somebody
-decides."""
+"""A file that lacks its end, a page or a class looks complete. The people of that part stay, until they come again or
+somebody decides."""
 
 import random
 from datetime import datetime
@@ -10,7 +10,7 @@ import pytest
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.lasting_decisions import announce_leavers
-from roster_pipeline_tests.sources.conftest import USERS, School, Source, pupil, table, teacher
+from roster_pipeline_tests.sources.conftest import BIRCH, ORGS, USERS, School, Source, pupil, table, teacher
 from roster_pipeline_tests.sources.test_files_together import in_two_files
 from roster_pipeline_tests.sources.test_guards import approve, contacts, parent
 
@@ -24,7 +24,7 @@ def test_people_at_a_missing_end_of_the_file_stay_until_somebody_approves(databa
     for _ in range(3):
         school.sync()
         assert {one["sourcedId"] for one in everybody} - school.present == {"st0"}, "a pupil of the middle left"
-        assert school.guards == {"end_missing"}
+        assert school.guards == {"part_missing"}
     bundle.users = [*everybody[1:-2], everybody[-1]]
     assert (school.sync()["te6"], school.guards) == ("left", set()), "the last row came, so this one left"
     bundle.users = bundle.users[:-2]
@@ -34,6 +34,54 @@ def test_people_at_a_missing_end_of_the_file_stay_until_somebody_approves(databa
     assert not {"te5", "te7"} & school.present
     assert school.sync().keys().isdisjoint({"te5", "te7"})
     assert school.guards == set()
+
+
+@pytest.mark.parametrize("first", [0, 30])
+def test_people_of_a_page_that_the_file_lacks_stay_until_somebody_approves(
+    database: Database, bundle: Source, first: int
+) -> None:
+    everybody = [*map(pupil, range(100)), *TEACHERS]
+    school = School.begun(database, bundle, everybody)
+    bundle.users = everybody[:first] + everybody[first + 8 :]
+    for _ in range(2):
+        school.sync()
+        assert (len(school.present), school.guards) == (108, {"part_missing"})
+    bundle.users = everybody[: first + 2] + everybody[first + 8 :]
+    school.sync()
+    assert (len(school.present), school.guards) == (108, {"part_missing"}), "six of the page are still missing"
+    bundle.users = everybody[: first + 2] + everybody[first + 3 :]
+    assert (school.sync()[f"st{first + 2}"], school.guards) == ("left", set()), "the rest of the page came again"
+    bundle.users = [*everybody[:first], *everybody[first + 8 : -1], teacher(7, middleName="Q")]
+    school.sync()
+    approve(school)
+    assert len(school.present) == 100
+    school.sync()
+    assert school.guards == set()
+
+
+def test_a_family_and_people_of_every_part_of_the_file_leave(database: Database, bundle: Source) -> None:
+    everybody = [*map(pupil, range(150)), *TEACHERS]
+    school = School.begun(database, bundle, everybody)
+    bundle.users = [one for place, one in enumerate(everybody) if place not in range(40, 45) and place % 20]
+    school.sync()
+    assert (school.guards, len(school.present)) == (set(), 158 - 5 - 8 + 1)
+
+
+def test_a_class_that_came_with_another_school_leaves(database: Database, bundle: Source) -> None:
+    everybody = [*map(pupil, range(100)), *TEACHERS]
+    school = School.begun(database, bundle, everybody)
+    bundle.users = [*(one | {"orgSourcedIds": "s2"} for one in everybody[:9]), *everybody[9:]]
+    assert school.sync()["st0"] == "moved_school"
+    assert (school.guards, len(school.present)) == (set(), 99)
+
+
+def test_a_teacher_with_many_rows_leaves(database: Database, bundle: Source) -> None:
+    bundle.orgs = [*ORGS, *(BIRCH | {"sourcedId": f"b{place}", "identifier": f"20{place}"} for place in range(8))]
+    rows = [teacher(0), *(teacher(1, f"b{place}") for place in range(8)), teacher(1), *PUPILS]
+    school = School.begun(database, bundle, rows)
+    bundle.users = [rows[0], *PUPILS]
+    assert school.sync()["te1"] == "left"
+    assert (school.guards, "te1" in school.present) == (set(), False)
 
 
 def test_an_announced_leaver_at_the_end_of_the_file_leaves(database: Database, bundle: Source) -> None:
@@ -82,7 +130,7 @@ def test_people_whose_roles_were_at_a_missing_end_of_roles_stay(database: Databa
     bundle.files = in_two_files(everybody, everybody[:-2])
     for _ in range(2):
         assert school.sync()["te7"] == "no_org"
-        assert (len(school.present), school.guards) == (60, {"end_missing"})
+        assert (len(school.present), school.guards) == (60, {"part_missing"})
     bundle.files = in_two_files(everybody, everybody)
     assert set(school.sync().values()) == {"equal"}
 
@@ -108,7 +156,7 @@ def test_the_row_of_a_second_school_at_a_missing_end_keeps_the_school(database: 
     bundle.users = rows[:-1]
     for _ in range(2):
         assert school.sync()["te1"] == "moved_school"
-        assert (school.guards, "te1" in school.present) == ({"end_missing"}, True)
+        assert (school.guards, "te1" in school.present) == ({"part_missing"}, True)
 
 
 def test_students_whose_enrollments_were_at_a_missing_end_stay(database: Database, bundle: Source) -> None:
@@ -120,10 +168,18 @@ def test_students_whose_enrollments_were_at_a_missing_end_stay(database: Databas
     bundle.enrollments = enrolled[:-3]
     for _ in range(2):
         assert school.sync()["st51"] == "not_enrolled"
-        assert (len(school.present), school.guards) == (60, {"end_missing"})
+        assert (len(school.present), school.guards) == (60, {"part_missing"})
     bundle.enrollments = [*enrolled[:20], *enrolled[21:]]
     assert school.sync()["st12"] == "not_enrolled"
     assert (len(school.present), school.guards) == (59, set())
+    school.set_connection(no_enrollment_means_gone=False)
+    bundle.users = bundle.users[:20] + bundle.users[21:]
+    assert school.sync()["st20"] == "left"
+    assert school.guards == set(), "nobody reads the enrollments any more"
+    assert [one["kept"] for one in school.rows("select proof -> 'age' ? 'order' as kept from pull order by id")] == [
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("cut", ["one.zip", "two.zip"])
@@ -134,7 +190,7 @@ def test_each_of_several_bundles_has_an_end(database: Database, bundle: Source, 
     bundle.zips[cut] = (exports[cut][:-2], None)
     rows = school.sync()
     assert len(school.present) == 60
-    assert (rows.get("te7"), school.guards) == (("left", {"end_missing"}) if cut == "one.zip" else ("equal", set()))
+    assert (rows.get("te7"), school.guards) == (("left", {"part_missing"}) if cut == "one.zip" else ("equal", set()))
 
 
 def test_after_a_new_spelling_of_all_orgs_one_who_left_has_left(database: Database, bundle: Source) -> None:

@@ -34,8 +34,8 @@ from roster_pipeline.oneroster.bundle.delta_chain import (
 from roster_pipeline.oneroster.bundle.enrolled_users import lost_users, read_enrollments
 from roster_pipeline.oneroster.bundle.newest_records import NewestRecords
 from roster_pipeline.oneroster.bundle.sources import BundleListing, BundleSource
-from roster_pipeline.oneroster.collections.last_rows import LastRows, RowKeys
 from roster_pipeline.oneroster.collections.proof import Proof, SourceAge
+from roster_pipeline.oneroster.collections.row_order import RowKeys, RowOrder
 from roster_pipeline.oneroster.collections.wanted import Batch, Wanted
 from roster_pipeline.oneroster.errors import OneRosterError
 from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
@@ -138,7 +138,7 @@ class BundlePull:
         if older:
             all_problems.append(OLDER)
         if whole and not all_problems:
-            age = replace(age, ends=self._ends(results[len(chain) - 1 :]))
+            age = replace(age, order=self._order(results[len(chain) - 1 :]))
         all_notes = [*(note for each in results for note in (*each.layout.notes, *each.tally.notes)), *self._notes]
         if len(chain) > 1:
             all_notes.append(f"bundles:{len(chain)}")
@@ -167,11 +167,11 @@ class BundlePull:
             columns=columns_of([each.layout for each in results]),
         )
 
-    def _ends(self, bulk: Sequence[BundleReading]) -> LastRows:
+    def _order(self, bulk: Sequence[BundleReading]) -> RowOrder:
         """bulk: the readings of the bulk bundles."""
         rows = [page for each in self._results for pages in each.tally.rows.values() for page in pages]
         files = [np.concatenate(pages) for each in bulk for pages in each.tally.rows.values()] + self._enrollments
-        before = self._last.ends if self._last else LastRows()
+        before = self._last.order if self._last else RowOrder()
         return before.after(files, np.concatenate([*rows, *self._enrollments]))
 
     def _open(self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle) -> BundleLayout:
@@ -270,7 +270,7 @@ def _age(newest: DatedBundle, bundles: Sequence[DatedBundle], last: LastRead | N
         hours_ahead=round((newest.bundle.stated - newest.first_seen) / 3600, 1) if newest.ahead else 0.0,
         newest=None if latest is None else _iso(latest),
         marks={bundle.bundle.mark: bundle.first_seen for bundle in bundles[:MARKS_KEPT]},
-        ends=last.ends if last is not None else LastRows(),
+        order=last.order if last is not None else RowOrder(),
         bulk=_joined(bulk) if bulk else None,
     )
 

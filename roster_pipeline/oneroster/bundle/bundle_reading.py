@@ -18,8 +18,8 @@ from roster_pipeline.oneroster.bundle.columns import ColumnLayout, cell_picker, 
 from roster_pipeline.oneroster.bundle.csv_table import Page, Table
 from roster_pipeline.oneroster.bundle.row_repair import Row, RowRepair
 from roster_pipeline.oneroster.bundle.user_rows import ENTRY_NAMES, RoleIndex, UserRows
-from roster_pipeline.oneroster.collections.last_rows import RowKeys, row_keys
 from roster_pipeline.oneroster.collections.proof import Flags, SeenIds
+from roster_pipeline.oneroster.collections.row_order import RowKeys, row_keys
 from roster_pipeline.oneroster.collections.wanted import LISTED, Batch, Wanted
 from roster_pipeline.oneroster.records.coercion import ID_NULLS
 from roster_pipeline.oneroster.records.orgs import OrgReferences, orgs_of

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle
-from roster_pipeline.oneroster.collections.last_rows import LastRows
 from roster_pipeline.oneroster.collections.proof import Hashes, hashes
+from roster_pipeline.oneroster.collections.row_order import RowOrder
 from roster_pipeline.oneroster.collections.wanted import Batch
 from roster_pipeline.org_tree import GONE_STATUSES, is_school
 
@@ -58,7 +58,7 @@ class LastRead:
     written: its time of writing as we use it. looked_at: when it was last read. Both are None if nothing is stored.
     marks: of all bundles that were there then, None if not stored. seen: marks of the bundles that were there at the
     latest check, complete or not, with the time when each was first seen. newest: time of the newest bundle ever read,
-    None if unknown. ends: of the files of the newest complete bulk bundle. with_break: the files that ended with a line
+    None if unknown. order: of the rows in the newest complete bulk bundle. with_break: the files that ended with a line
     break then.
     """
 
@@ -67,7 +67,7 @@ class LastRead:
     marks: frozenset[str] | None = None
     seen: Mapping[str, float] = field(default_factory=dict)
     newest: datetime | None = None
-    ends: LastRows = field(default_factory=LastRows)
+    order: RowOrder = field(default_factory=RowOrder)
     with_break: Sequence[str] = ()
 
     def is_new(self, bundle: DatedBundle) -> bool:

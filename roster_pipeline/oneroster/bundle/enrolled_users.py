@@ -24,7 +24,7 @@ from roster_pipeline.oneroster.bundle.columns import ENROLLMENTS as ENROLLMENT_C
 from roster_pipeline.oneroster.bundle.columns import cell_picker, column_layout
 from roster_pipeline.oneroster.bundle.csv_table import Table
 from roster_pipeline.oneroster.bundle.row_repair import RowRepair
-from roster_pipeline.oneroster.collections.last_rows import RowKeys, row_keys
+from roster_pipeline.oneroster.collections.row_order import RowKeys, row_keys
 from roster_pipeline.oneroster.records.orgs import IN_PART, UNREAD, UNREADABLE_ROWS, Memberships, OrgReferences
 
 _NAMES = ("user", "school", "role", "status", "beginDate", "endDate")
@@ -59,7 +59,7 @@ def _add_enrollments(
     member: Member, memberships: Memberships, which: Which | None, keys: list[RowKeys] | None
 ) -> str | None:
     """Add the enrollments of one file. Returns the slug of its problem."""
-    problem, pages = None, [row_keys((), "")]
+    problem, pages = None, [row_keys((), ENROLLMENTS)]
     with Table(member, preflight(member)) as table:
         columns = column_layout(member.name, table.header, ENROLLMENT_COLUMNS)
         pick = cell_picker(columns, _NAMES)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from roster_pipeline.oneroster.collections.last_rows import LastRows
 from roster_pipeline.oneroster.collections.response_body import raw_id
+from roster_pipeline.oneroster.collections.row_order import RowOrder
 from roster_pipeline.oneroster.records.coercion import NO_TEXTS, text
 from roster_pipeline.oneroster.records.known_users import whole
 from roster_pipeline.oneroster.records.user_records import UserReader
@@ -68,7 +68,7 @@ class SourceAge:
     written: when the newest one was written, as far as its time can be trusted. hours_ahead: how far its own time was
     after the moment when it was first seen; 0 if it was not. newest: the time of the newest bundle ever read, if known.
     marks: of all bundles in the place, with the time when each was first seen (seconds since 1970). bulk: fingerprint
-    of the bulk bundles, without the deltas after them. ends: of the files, to notice a cut one. with_break: the files
+    of the bulk bundles, without the deltas after them. order: of the rows in the files. with_break: the files
     that end with a line break.
     """
 
@@ -77,7 +77,7 @@ class SourceAge:
     newest: str | None
     marks: dict[str, float]
     bulk: str | None = None
-    ends: LastRows = field(default_factory=LastRows)
+    order: RowOrder = field(default_factory=RowOrder)
     with_break: Sequence[str] = ()
 
 

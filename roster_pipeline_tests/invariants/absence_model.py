@@ -28,7 +28,7 @@ MOST_LOST = 5
 """If more active students than this are enrolled without a row of their own, a file of the bundle was cut."""
 
 FAMILY = 5
-"""So many rows next to each other, or fewer, may be those of a family that left."""
+"""So many rows next to each other, or fewer, may be those of a family, or of the last who were entered."""
 Row = tuple[str, str, str]
 """File, student and org."""
 
@@ -98,7 +98,7 @@ class AbsenceModel:
         for part in parts:
             for came, together in groupby(part, lambda row: row in rows or row[:2] in elsewhere):
                 some = list(together)
-                if not came and (len(some) > FAMILY or some[-1] == part[-1]):
+                if not came and len(some) > FAMILY:
                     self.missing.append(some)
 
     def came_lately(self, who: str) -> bool:

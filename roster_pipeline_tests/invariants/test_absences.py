@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.invariants.absence_model import FAMILY, AbsenceModel, Answer, Bundle, Listed, Student
+from roster_pipeline_tests.invariants.absence_model import AbsenceModel, Answer, Bundle, Listed, Student
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.sources.conftest import Kind, Record, School, Source, person, served, teacher
 
@@ -183,8 +183,7 @@ class Absences(RuleBasedStateMachine):
         self._agree(reasons)
         seen.update(reasons.values())
         seen.update(["cut bundle"] * self.model.is_cut(self.students))
-        page = any(len(part) > FAMILY for part in self.model.missing)
-        seen.update(["part missing", "page missing"][: 1 + page] if self.model.part_missing else ())
+        seen.update(["part missing"] * self.model.part_missing)
         assert ("part_missing" in self.school.guards) == self.model.part_missing
         seen.update((f"{bundle} bundle", "old bundle") if days_old >= 3 else (f"{bundle} bundle",))
         if bundle in ("older", "again"):
@@ -208,7 +207,7 @@ USUAL = {"joined", "left"}
 RARE_REASONS = {"returned", "came_lately", "not_enrolled", "tobedeleted", "moved_school", "unknown_org"}
 SELDOM = {
     "rest": {"not_answered", "not_confirmed", "sis_still_answers"},
-    "csv": {"older bundle", "ahead bundle", "again bundle", "old bundle", "cut bundle", "part missing", "page missing"},
+    "csv": {"older bundle", "ahead bundle", "again bundle", "old bundle", "cut bundle", "part missing"},
 }
 
 

@@ -10,30 +10,38 @@ import pytest
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.lasting_decisions import announce_leavers
-from roster_pipeline_tests.sources.conftest import BIRCH, ORGS, USERS, School, Source, pupil, table, teacher
+from roster_pipeline_tests.sources.conftest import BIRCH, ORGS, USERS, Record, School, Source, pupil, table, teacher
 from roster_pipeline_tests.sources.test_files_together import in_two_files
 from roster_pipeline_tests.sources.test_guards import approve, contacts, parent
 
-PUPILS, TEACHERS = list(map(pupil, range(52))), list(map(teacher, range(8)))
+PUPILS, TEACHERS = list(map(pupil, range(92))), list(map(teacher, range(8)))
 
 
 def test_people_at_a_missing_end_of_the_file_stay_until_somebody_approves(database: Database, bundle: Source) -> None:
-    everybody = [*PUPILS, *TEACHERS]
+    everybody = [*TEACHERS, *PUPILS]
     school = School.begun(database, bundle, everybody)
-    bundle.users = everybody[1:-2]
+    bundle.users = everybody[1:-6]
     for _ in range(3):
         school.sync()
-        assert {one["sourcedId"] for one in everybody} - school.present == {"st0"}, "a pupil of the middle left"
+        assert {one["sourcedId"] for one in everybody} - school.present == {"te0"}, "a teacher left"
         assert school.guards == {"part_missing"}
-    bundle.users = [*everybody[1:-2], everybody[-1]]
-    assert (school.sync()["te6"], school.guards) == ("left", set()), "the last row came, so this one left"
-    bundle.users = bundle.users[:-2]
+    bundle.users = [*everybody[1:-6], everybody[-1]]
+    assert (school.sync()["st86"], school.guards) == ("left", set()), "the last row came again, and these five left"
+    bundle.users = bundle.users[:-6]
     school.sync()
-    assert {"te5", "te7"} <= school.present
+    assert {"st85", "st91"} <= school.present
     approve(school)
-    assert not {"te5", "te7"} & school.present
-    assert school.sync().keys().isdisjoint({"te5", "te7"})
+    assert not {"st81", "st85", "st91"} & school.present
+    assert school.sync().keys().isdisjoint({"st81", "st85", "st91"})
     assert school.guards == set()
+
+
+@pytest.mark.parametrize("more", [[], [pupil(200), pupil(201)]])
+def test_a_few_who_were_the_last_of_the_file_leave(database: Database, bundle: Source, more: list[Record]) -> None:
+    school = School.begun(database, bundle, [*TEACHERS, *PUPILS])
+    bundle.users = [*TEACHERS, *PUPILS[:-3], *more]
+    assert school.sync()["st91"] == "left"
+    assert (school.guards, len(school.present)) == (set(), 97 + len(more))
 
 
 @pytest.mark.parametrize("first", [0, 30])
@@ -84,15 +92,17 @@ def test_a_teacher_with_many_rows_leaves(database: Database, bundle: Source) -> 
     assert (school.guards, "te1" in school.present) == (set(), False)
 
 
-def test_an_announced_leaver_at_the_end_of_the_file_leaves(database: Database, bundle: Source) -> None:
-    school = School.begun(database, bundle, [*PUPILS, *TEACHERS])
+def test_announced_leavers_who_stood_together_leave(database: Database, bundle: Source) -> None:
+    school = School.begun(database, bundle, [*TEACHERS, *PUPILS])
+    leavers = [one["sourcedId"] for one in PUPILS[-6:]]
     with database.begin() as conn:
         row = tenants.get_school(conn, school.school)
-        (who,) = school.rows("select person_id as id from link where sourced_id = 'te7'")
-        announce_leavers(conn, row, [who["id"]], datetime.now(row.settings.zone).date(), "Kim", "Moved away.")
-    bundle.users = bundle.users[:-1]
+        known = school.rows("select person_id as id, sourced_id from link")
+        people = [one["id"] for one in known if one["sourced_id"] in leavers]
+        announce_leavers(conn, row, people, datetime.now(row.settings.zone).date(), "Kim", "Moved away.")
+    bundle.users = bundle.users[:-6]
     school.sync()
-    assert (school.guards, "te7" in school.present) == (set(), False)
+    assert (school.guards, school.present.intersection(leavers)) == (set(), set())
 
 
 @pytest.mark.parametrize("rows", [60, 1000])
@@ -124,39 +134,40 @@ def test_a_file_in_a_new_order_every_night_is_not_cut(database: Database, bundle
 
 
 def test_people_whose_roles_were_at_a_missing_end_of_roles_stay(database: Database, bundle: Source) -> None:
-    everybody = [*PUPILS, *TEACHERS]
+    everybody = [*TEACHERS, *map(pupil, range(150))]
     bundle.files = in_two_files(everybody, everybody)
     school = School.begun(database, bundle)
-    bundle.files = in_two_files(everybody, everybody[:-2])
+    bundle.files = in_two_files(everybody, everybody[:-6])
     for _ in range(2):
-        assert school.sync()["te7"] == "no_org"
-        assert (len(school.present), school.guards) == (60, {"part_missing"})
+        assert school.sync()["st149"] == "no_org"
+        assert (len(school.present), school.guards) == (158, {"part_missing"})
     bundle.files = in_two_files(everybody, everybody)
     assert set(school.sync().values()) == {"equal"}
 
 
 def test_contacts_whose_roles_were_cut_off_stay(database: Database, bundle: Source) -> None:
     families = [one | {"agentSourcedIds": [f"pa{place}"]} for place, one in enumerate(PUPILS)]
-    everybody = [*families, *TEACHERS, *map(parent, range(52))]
+    everybody = [*families, *TEACHERS, *map(parent, range(len(PUPILS)))]
     bundle.files = in_two_files(everybody, everybody)
     school = School.begun(database, bundle)
     before = contacts(school)
-    assert len(before) == 52
+    assert len(before) == len(PUPILS)
     bundle.files = in_two_files(everybody, everybody[:-2])
     school.sync()
     assert contacts(school) == before
-    bundle.files = in_two_files([*families[:-1], PUPILS[-1], *everybody[52:]], everybody[:-1])
+    bundle.files = in_two_files([*families[:-1], PUPILS[-1], *everybody[len(PUPILS) :]], everybody[:-1])
     school.sync()
-    assert before.keys() - contacts(school).keys() == {"st51"}, "the SIS names this contact no longer"
+    assert before.keys() - contacts(school).keys() == {"st91"}, "the SIS names this contact no longer"
 
 
-def test_the_row_of_a_second_school_at_a_missing_end_keeps_the_school(database: Database, bundle: Source) -> None:
-    rows = [teacher(2), *PUPILS, teacher(1, "s2"), teacher(1)]
+def test_the_rows_of_a_second_school_at_a_missing_end_keep_the_school(database: Database, bundle: Source) -> None:
+    both = range(92, 98)
+    rows = [*PUPILS, *(pupil(place, "s2") for place in both), *map(pupil, both)]
     school = School.begun(database, bundle, rows)
-    bundle.users = rows[:-1]
+    bundle.users = rows[:-6]
     for _ in range(2):
-        assert school.sync()["te1"] == "moved_school"
-        assert (school.guards, "te1" in school.present) == ({"part_missing"}, True)
+        assert school.sync()["st97"] == "moved_school"
+        assert (school.guards, "st97" in school.present) == ({"part_missing"}, True)
 
 
 def test_students_whose_enrollments_were_at_a_missing_end_stay(database: Database, bundle: Source) -> None:
@@ -165,13 +176,13 @@ def test_students_whose_enrollments_were_at_a_missing_end_stay(database: Databas
     school = School.begun(database, bundle, [*PUPILS, *TEACHERS])
     school.set_connection(no_enrollment_means_gone=True)
     school.sync()
-    bundle.enrollments = enrolled[:-3]
+    bundle.enrollments = enrolled[:-6]
     for _ in range(2):
-        assert school.sync()["st51"] == "not_enrolled"
-        assert (len(school.present), school.guards) == (60, {"part_missing"})
+        assert school.sync()["st91"] == "not_enrolled"
+        assert (len(school.present), school.guards) == (100, {"part_missing"})
     bundle.enrollments = [*enrolled[:20], *enrolled[21:]]
     assert school.sync()["st12"] == "not_enrolled"
-    assert (len(school.present), school.guards) == (59, set())
+    assert (len(school.present), school.guards) == (99, set())
     school.set_connection(no_enrollment_means_gone=False)
     bundle.users = bundle.users[:20] + bundle.users[21:]
     assert school.sync()["st20"] == "left"
@@ -184,13 +195,13 @@ def test_students_whose_enrollments_were_at_a_missing_end_stay(database: Databas
 
 @pytest.mark.parametrize("cut", ["one.zip", "two.zip"])
 def test_each_of_several_bundles_has_an_end(database: Database, bundle: Source, cut: str) -> None:
-    exports = {"one.zip": [*PUPILS, *TEACHERS], "two.zip": [pupil(place, "s2") for place in range(100, 110)]}
+    exports = {"one.zip": [*TEACHERS, *PUPILS], "two.zip": [pupil(place, "s2") for place in range(100, 110)]}
     bundle.zips = {name: (users, None) for name, users in exports.items()}
     school = School.begun(database, bundle)
-    bundle.zips[cut] = (exports[cut][:-2], None)
+    bundle.zips[cut] = (exports[cut][:-6], None)
     rows = school.sync()
-    assert len(school.present) == 60
-    assert (rows.get("te7"), school.guards) == (("left", {"part_missing"}) if cut == "one.zip" else ("equal", set()))
+    assert len(school.present) == 100
+    assert (rows.get("st91"), school.guards) == (("left", {"part_missing"}) if cut == "one.zip" else ("equal", set()))
 
 
 def test_after_a_new_spelling_of_all_orgs_one_who_left_has_left(database: Database, bundle: Source) -> None:

@@ -240,7 +240,7 @@ REASONS: dict[str, str] = {
     # conflict
     "several_matches": "Fits more than one person of the directory.",
     "match_taken": "Fits a person who already belongs to another record of this snapshot.",
-    MATCH_CONTRADICTED: "Number or e-mail, and perhaps a name, are this person's, but other values contradict that. "
+    MATCH_CONTRADICTED: "Number, e-mail or name are this person's, but other values contradict that. "
     "If it is the same person, link the record to them; if it is somebody else, unlink it.",
     ID_REASSIGNED: "The id is linked to this person, but nearly all other values contradict that. If it is somebody "
     "else now, unlink the record; if it is the same person, link it to them.",

@@ -14,11 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import Array, Flags, Ints, codes, filled, positions, sorted_by, strings, truth
+from roster_pipeline.frames import Array, Flags, Ints, codes, filled, positions, sorted_by, strings, taken, truth
 from roster_pipeline.identity.deduplication import UnionFind
-from roster_pipeline.identity.directory_frames import DirectoryFrames, numbers_of
-from roster_pipeline.identity.match_keys import bare_numbers_of, columns_of
-from roster_pipeline.vocabulary import NUMBER_SHARED, RECORD_STATUSES, RECORDS_ALIKE, ROLE_RANK, STATUS_RANK
+from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of, places_of
+from roster_pipeline.identity.evidence import weigh
+from roster_pipeline.identity.match_keys import bare_numbers_of, columns_of, persons_at, record_match_keys
+from roster_pipeline.vocabulary import NUMBER_SHARED, RECORD_STATUSES, RECORDS_ALIKE, ROLE_RANK, STATUS_RANK, UNUSABLE
 
 NOBODY = -1
 
@@ -26,6 +27,9 @@ ROLE_OFF, LAST_PRESENT = STATUS_RANK["role_off"], STATUS_RANK["rejected"]
 """The highest rank of a present identity's strongest record: a member (0), in a role that is off, or unusable."""
 
 _ALIVE = STATUS_RANK["elsewhere"]
+
+_WITHOUT_FIELDS = [STATUS_RANK[name] for name in (*UNUSABLE, "deleted")]
+"""Records that give their person no field: they could not be used, or are gone."""
 
 Pairs = frozenset[tuple[int, int]]
 
@@ -122,6 +126,51 @@ def record_conflicts(identities: IdentityGroups) -> dict[int, str]:
     if len(identities.exclusions):
         shared = shared[~_settled(shared, identities)]
     return conflicts | dict.fromkeys(shared["identity"].tolist(), NUMBER_SHARED)
+
+
+def reassigned_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Flags:
+    """Identities with a record that seems to have another person's id, if nobody confirmed the link.
+
+    A link is the best evidence, and the most dangerous if it is wrong: a new person with the sourcedId of a person who
+    left would become that person. So a link is doubted if everything else speaks against it (`Evidence.against_link`).
+    """
+    reassigned = np.zeros(len(identities), dtype=bool)
+    rows, places = _doubtful(identities, directory)
+    if len(rows):
+        records = record_match_keys(identities.columns, rows)
+        persons = persons_at(directory, places).match_keys()
+        odd = [weigh(record, person).against_link for record, person in zip(records, persons, strict=True)]
+        reassigned[identities.identity[rows[odd]]] = True
+    return reassigned
+
+
+def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[Ints, Ints]:
+    """The linked records that have to be weighed, and the places of their persons.
+
+    Most records need no weighing: those with the whole name and the number or e-mail of their person, and those with
+    the whole name and nothing against it.
+    """
+    roster, people = identities.roster, directory.people
+    rows = np.flatnonzero((identities.person >= 0) & ~np.isin(identities.record_status, _WITHOUT_FIELDS))
+    places = places_of(identities.person[rows], people)
+
+    def of_record(name: str) -> Array:
+        return taken(strings(roster[name]), rows)
+
+    def same(name: str) -> Flags:
+        return truth(pc.equal(of_record(name), taken(strings(people[name]), places)))
+
+    whole = same("given_name") & same("family_name")
+    own_number = same("number") & ~truth(pc.equal(of_record("number"), of_record("sourced_id")))
+    open_ = ~(whole & (same("email") | own_number))
+    rows, places, whole = rows[open_], places[open_], whole[open_]
+    number = filled(of_record("number")) & filled(taken(strings(people["number"]), places)) & ~same("number")
+    own_links = directory.own_links
+    ids = of_record("sourced_id")
+    master = filled(of_record("master_identifier")) & own_links["master_identifier"].notna().any()
+    confirmed = pa.array(own_links["sourced_id"][flags_of(own_links["confirmed"])], ids.type)
+    open_ = (~whole | number | master) & ~truth(pc.is_in(ids, value_set=confirmed))
+    return rows[open_], places[open_]
 
 
 def _settled(shared: pd.DataFrame, identities: IdentityGroups) -> Flags:

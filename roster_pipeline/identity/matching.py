@@ -4,7 +4,8 @@ In this order: by a link; by a number of the same kind and connection, or by an 
 identity of the snapshot have, if the table of evidence says that they are one person (`Evidence.same`); by a link to
 the sourcedId in another spelling, if the whole name is the same and nothing speaks against it. A name never matches
 alone. If the two seem to be one person but something strong speaks against it, it is a conflict
-(`match_contradicted`). A link is also a conflict if everything else speaks against it (`reassigned_ids`).
+(`match_contradicted`). So are a new record and an absent member of one name, even if all keys differ, because a school
+may enter somebody again. A link is also a conflict if everything else speaks against it (`reassigned_ids`).
 
 An identity is never matched to a person if somebody unlinked one of its records from them.
 
@@ -14,18 +15,25 @@ connection of the district gave. A connection of the district is trusted with ev
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import Array, Flags, Ints, filled, repeated, strings, taken, truth
+from roster_pipeline.frames import Array, Flags, Ints, repeated, strings, taken, truth
 from roster_pipeline.identity.deduplication import of_several
-from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, places_of
-from roster_pipeline.identity.evidence import MatchKeys, weigh
-from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, ROLE_OFF, IdentityGroups, record_conflicts
+from roster_pipeline.identity.directory_frames import DirectoryFrames, places_of
+from roster_pipeline.identity.evidence import Evidence, MatchKeys, weigh
+from roster_pipeline.identity.identity_groups import (
+    LAST_PRESENT,
+    NOBODY,
+    ROLE_OFF,
+    IdentityGroups,
+    reassigned_ids,
+    record_conflicts,
+)
 from roster_pipeline.identity.match_keys import (
     Persons,
     bare_numbers,
@@ -34,17 +42,15 @@ from roster_pipeline.identity.match_keys import (
     persons_at,
     record_match_keys,
 )
-from roster_pipeline.vocabulary import ID_REASSIGNED, MATCH_CONTRADICTED, OTHER_CONNECTION, STATUS_RANK, UNUSABLE
+from roster_pipeline.identity.names import whole_names
+from roster_pipeline.vocabulary import ID_REASSIGNED, MATCH_CONTRADICTED, OTHER_CONNECTION, STATUS_RANK
 
-BY = (None, "link", "number", "email", "id")
-"""The ways in which a person can be found."""
-_NONE, _LINK, _NUMBER, _EMAIL, _ID = range(5)
+BY = (None, "link", "number", "email", "id", "name")
+"""The ways in which a person can be found. By name only as a conflict."""
+_NONE, _LINK, _NUMBER, _EMAIL, _ID, _NAME = range(6)
 
 _GUID = r"^\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?$"
 """In any other id, hyphens count: `1-23` and `12-3` are two ids."""
-
-_WITHOUT_FIELDS = [STATUS_RANK[name] for name in (*UNUSABLE, "deleted")]
-"""Records that give their person no field: they could not be used, or are gone."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,16 @@ def match(identities: IdentityGroups, directory: DirectoryFrames) -> Matched:
                 doubtful |= set(who)
     waits = _waits_for_manager(identities, person, by >= _NUMBER, directory)
     conflict |= dict.fromkeys(np.flatnonzero(waits).tolist(), OTHER_CONNECTION)
+    new = (identities.record_status[identities.lead] == STATUS_RANK["member"]) & (person < 0)
+    new[list(conflict)] = False
+    alive = identities.record_status <= STATUS_RANK["elsewhere"]
+    seen = {*identities.person[alive].tolist(), *person[identities.identity[alive]].tolist(), *doubtful}
+    for identity, found in _entered_again(identities, directory, np.flatnonzero(new), seen).items():
+        if len(found) == 1:
+            person[identity], by[identity], conflict[identity] = found.pop(), _NAME, MATCH_CONTRADICTED
+        else:
+            conflict[identity] = "several_matches"
+            doubtful |= found
     conflict |= _taken(person, by, here)
     return Matched(person, by, conflict, frozenset(doubtful))
 
@@ -126,6 +142,42 @@ def _waits_for_manager(identities: IdentityGroups, person: Ints, found: Flags, d
         same = truth(pc.equal(bare_numbers_of(identities.roster.iloc[rows]), taken(theirs, place)))
         waits[identities.identity[rows[same]]] = False
     return waits
+
+
+def _entered_again(
+    identities: IdentityGroups, directory: DirectoryFrames, new: Ints, seen: Collection[int]
+) -> dict[int, set[int]]:
+    """New members, and the absent members of this school who may be the same people, entered again with other keys.
+
+    new: identities without a person. seen: people with a record in some school.
+    """
+    absent = np.intersect1d(directory.active_people, directory.known_people)
+    absent = absent[~np.isin(absent, [*seen, *directory.announced])]
+    if not len(new) or not len(absent):
+        return {}
+    named: dict[str, list[tuple[int, MatchKeys]]] = defaultdict(list)
+    persons = persons_at(directory, places_of(absent, directory.people)).match_keys()
+    for who, keys in zip(absent.tolist(), persons, strict=True):
+        for name in keys.family | whole_names(keys.given, keys.family):
+            named[name].append((who, keys))
+    found: dict[int, set[int]] = defaultdict(set)
+    not_theirs = set(zip(*(identities.exclusions[name].tolist() for name in ("row", "person")), strict=True))
+    rows = identities.lead[new]
+    records = record_match_keys(identities.columns, rows)
+    for identity, row, record in zip(new.tolist(), rows.tolist(), records, strict=True):
+        names = record.family | whole_names(record.given, record.family)
+        for who, keys in (each for name in names for each in named.get(name, ())):
+            if (row, who) not in not_theirs and _may_go_on(weigh(record, keys)):
+                found[identity].add(who)
+    return found
+
+
+def _may_go_on(weighed: Evidence) -> bool:
+    """Whether a new record may be an absent member who goes on here: the family name is the same, the given name is or
+    may be, and nothing that lasts differs."""
+    named = "family" in weighed.agree and "given" in weighed.agree | weighed.unclear
+    in_grade = weighed.goes_on or "grade" not in weighed.agree
+    return named and in_grade and not weighed.differ & {"middle", "kind", "grade", "master"}
 
 
 def _taken(person: Ints, by: Ints, here: Flags) -> dict[int, str]:
@@ -240,51 +292,6 @@ class _Search:
         ):
             for place in holders[value]:
                 yield identity, record, int(persons.ids[place]), match_keys[place]
-
-
-def reassigned_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Flags:
-    """Identities with a record that seems to have another person's id, if nobody confirmed the link.
-
-    A link is the best evidence, and the most dangerous if it is wrong: a new person with the sourcedId of a person who
-    left would become that person. So a link is doubted if everything else speaks against it (`Evidence.against_link`).
-    """
-    reassigned = np.zeros(len(identities), dtype=bool)
-    rows, places = _doubtful(identities, directory)
-    if len(rows):
-        records = record_match_keys(identities.columns, rows)
-        persons = persons_at(directory, places).match_keys()
-        odd = [weigh(record, person).against_link for record, person in zip(records, persons, strict=True)]
-        reassigned[identities.identity[rows[odd]]] = True
-    return reassigned
-
-
-def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[Ints, Ints]:
-    """The linked records that have to be weighed, and the places of their persons.
-
-    Most records need no weighing: those with the whole name and the number or e-mail of their person, and those with
-    the whole name and nothing against it.
-    """
-    roster, people = identities.roster, directory.people
-    rows = np.flatnonzero((identities.person >= 0) & ~np.isin(identities.record_status, _WITHOUT_FIELDS))
-    places = places_of(identities.person[rows], people)
-
-    def of_record(name: str) -> Array:
-        return taken(strings(roster[name]), rows)
-
-    def same(name: str) -> Flags:
-        return truth(pc.equal(of_record(name), taken(strings(people[name]), places)))
-
-    whole = same("given_name") & same("family_name")
-    own_number = same("number") & ~truth(pc.equal(of_record("number"), of_record("sourced_id")))
-    open_ = ~(whole & (same("email") | own_number))
-    rows, places, whole = rows[open_], places[open_], whole[open_]
-    number = filled(of_record("number")) & filled(taken(strings(people["number"]), places)) & ~same("number")
-    own_links = directory.own_links
-    ids = of_record("sourced_id")
-    master = filled(of_record("master_identifier")) & own_links["master_identifier"].notna().any()
-    confirmed = pa.array(own_links["sourced_id"][flags_of(own_links["confirmed"])], ids.type)
-    open_ = (~whole | number | master) & ~truth(pc.is_in(ids, value_set=confirmed))
-    return rows[open_], places[open_]
 
 
 def bare_ids(sourced_ids: Array) -> Array:

@@ -175,8 +175,8 @@ def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     for role, (new, known) in stats.rekeyed.items():
         if new > TOO_FEW and new > guards.rekeyed_share * known:
             message = (
-                f"{new} of {known} known {role_name(role)} came with a new id while number or e-mail still match. "
-                "If the SIS changed its ids, approve to link the new ones."
+                f"{new} of {known} known {role_name(role)} came with a new id while number, e-mail or name still "
+                "match. If the SIS changed its ids, approve to link the new ones."
             )
             yield Finding("rekeyed", message, new / known, guards.rekeyed_share, about=role, people={role: new})
     for role, (doubted, known) in stats.reassigned.items():

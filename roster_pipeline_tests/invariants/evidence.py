@@ -103,6 +103,13 @@ class Compared:
         return "given" in self.same or not self.clash or goes_on
 
     @property
+    def entered_again(self) -> bool:
+        """A new record may be an absent member of this school, although every key may differ."""
+        if "family" not in self.same or "given" not in self.same | self.maybe:
+            return False
+        return not {"middle", "kind", "grade", "master"} & self.other and ("grade" not in self.same or self.goes_on)
+
+    @property
     def nameless(self) -> bool:
         """None of the names that both have is the same."""
         return bool({"given", "family"} & self.other) and not {"given", "family"} & self.same

@@ -1,6 +1,6 @@
 """Which records are one human, and which person that is: the matching rules in the model."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
@@ -146,9 +146,14 @@ def strength(record: Record, school: str, rules: SchoolRules) -> tuple[int, int]
 
 
 def identities_of(
-    records: list[Record], school: str, rules: SchoolRules, linked: Mapping[str, Person], people: list[Person]
+    records: list[Record],
+    school: str,
+    rules: SchoolRules,
+    linked: Mapping[str, Person],
+    people: list[Person],
+    announced: Set[int],
 ) -> list[Identity]:
-    """Group the records, find the person of each human, and mark conflicts."""
+    """Group the records, find the person of each human, and mark conflicts. announced: serials of leavers."""
     seeming, alike = _seeming(records, school, rules)
     groups: list[list[Record]] = []
     either: set[str] = set()
@@ -164,6 +169,7 @@ def identities_of(
     _mark_shared_numbers(humans, seeming, linked)
     for human in humans:
         _match(human, humans, linked, people)
+    _search_by_name(humans, linked, [person for person in people if person.serial not in announced])
     _mark_taken(humans)
     return humans
 
@@ -315,6 +321,24 @@ def _search(human: Identity, humans: list[Identity], linked: Mapping[str, Person
     human.conflict = len(chosen) > 1 or (bool(chosen) and not sure)
     if len(chosen) == 1:
         ((human.person, human.matched_by),) = chosen
+
+
+def _search_by_name(humans: list[Identity], linked: Mapping[str, Person], people: list[Person]) -> None:
+    """New members who may be absent members, entered again with other keys."""
+    seen = [linked[record.sourced_id] for human in humans for record in human.alive if record.sourced_id in linked]
+    seen += [person for human in humans for person in (human.person, *human.candidates) if person and human.alive]
+    for human in humans:
+        if human.person or human.conflict or strength(human.lead, human.school, human.rules)[0] != MEMBER:
+            continue
+        for person in people:
+            member = person.members.get(human.school)
+            absent = member is not None and member.status == "active" and person not in seen
+            if absent and person.links and not told_apart(human.lead.sourced_id, person, linked):
+                found = compare(human.known(human.lead), known_person(person, human.school))
+                human.candidates += [person] if found.entered_again else []
+        human.conflict = bool(human.candidates)
+        if len(human.candidates) == 1:
+            human.person, human.matched_by = human.candidates[0], "name"
 
 
 def _key(

@@ -105,7 +105,7 @@ class Model:
         """Plan, judge and apply one school's sync; held rows wait in the school's state."""
         state = self.schools[school]
         records = self._snapshot(school, served)
-        humans = identities_of(records, school, state.rules, self.linked, self.people)
+        humans = identities_of(records, school, state.rules, self.linked, self.people, state.announced)
         rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
         rows += self._absent(school, humans)
         present = [human for human in humans if human.present and human.matched_by]

@@ -10,6 +10,7 @@ KINDS = (
     "mend", "mend", "exchange_names", "slip_number", "slip_email", "lose_school", "look_alike",
     "to_campus", "also_campus", "to_district", "half_move", "year_up", "year_back",
     "other_domain", "transliterate", "schools_merge", "move_middle", "known_as", "known_as",
+    "enter_again", "enter_again",
 )  # fmt: skip
 
 
@@ -93,6 +94,8 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         sis.rekey(record)
     elif kind == "known_as" and record.given and record.family and record.email:
         sis.known_as(record, ("short", "letters", "nickname")[other % 3], login=bool(third % 2))
+    elif kind == "enter_again":
+        sis.enter_again(record, short=other % 3 == 0)
     elif kind == "marry":
         sis.marry(record)
     elif kind == "respell_id" and record.sourced_id.islower():

@@ -62,7 +62,7 @@ SAID = [
     case(("part_missing", "2 teachers who would be archived stood in a part of an earlier file from which nobody came "
                           "since. The new file may lack this part.", 2, 0),
          missing_part={"teacher": 2}),
-    case(("rekeyed", "50 of 200 known students came with a new id while number or e-mail still match. "
+    case(("rekeyed", "50 of 200 known students came with a new id while number, e-mail or name still match. "
                      "If the SIS changed its ids, approve to link the new ones.", 0.25, 0.2),
          rekeyed={"student": (50, 200)}),
     case(("reassigned_ids", "50 of 200 known students have an id that is somebody else's now. "

@@ -51,7 +51,7 @@ def test_an_accent_of_an_id_may_be_a_character_of_its_own(stored: str, sourced_i
         ({"givenName": "Bo"}, ["match_contradicted"]),
         ({"familyName": "Ray"}, ["match_contradicted"]),
         ({"familyName": None}, ["match_contradicted"]),
-        ({"sourcedId": OTHER_GUID}, ["in_conflict", "joined"]),
+        ({"sourcedId": OTHER_GUID}, ["match_contradicted"]),
         ({"grades": ["12"]}, ["match_contradicted"]),
         ({"roles": [entry("teacher")], "grades": None}, ["match_contradicted"]),
     ],
@@ -68,7 +68,7 @@ def test_an_id_in_another_spelling_is_not_enough_if_something_speaks_against_it(
 @pytest.mark.parametrize(("stored", "sourced_id"), [("1-23", "12-3"), ("{7}", "7"), ("a-1", "A1")])
 def test_hyphens_and_braces_of_an_id_that_is_not_a_guid_count(stored: str, sourced_id: str) -> None:
     rows = known_by_id(stored).plan([user(sourced_id, **RECORD, identifier=None, grades=["05"])]).rows
-    assert sorted(rows["reason"]) == ["in_conflict", "joined"]
+    assert sorted(rows["reason"]) == ["match_contradicted"]
 
 
 def test_an_id_in_two_spellings_is_two_people() -> None:
@@ -80,7 +80,7 @@ def test_an_id_in_two_spellings_is_two_people() -> None:
     directory = known_by_id()
     directory.member(directory.person(RESPELLED[0], number="", **ANN), grade="05")
     rows = directory.plan([user(RESPELLED[1], **RECORD, identifier=None, grades=["05"])]).rows
-    assert sorted(rows["reason"]) == ["in_conflict", "in_conflict", "joined"]
+    assert sorted(rows["reason"]) == ["in_conflict", "in_conflict", "several_matches"]
 
 
 def test_the_number_of_a_leaver_and_a_given_name_are_not_enough() -> None:

@@ -1,10 +1,12 @@
 """Somebody who comes under a new id and another name: never archived and made anew, and never joined in silence."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from roster_pipeline_tests.planning.builders import Directory, entry, tuples, user
+from roster_pipeline.planning.plan import make_plan
+from roster_pipeline_tests.planning.builders import COMPLETE, Directory, cleaned, entry, school, tuples, user
 
 MAIL = "p@example.org"
 IVAN, PETROV = "\u0418\u0432\u0430\u043d", "\u041f\u0435\u0442\u0440\u043e\u0432"
@@ -44,11 +46,46 @@ TWO: list[tuple[Values, Values, Values]] = [
     (ALEX, GRADE, {**NEW, "grades": ["05"]}),
     (ALEX, TEACHER, NEW),
     (ALEX, TEACHER, {**BOB, "familyName": "Ray", "roles": [entry("teacher")]}),
-    (ALEX, GRADE, {**NEW, "email": "other@example.org"}),
     (ALEX, GRADE, {**BOB, "givenName": "Xen"}),
     ({**ALEX, "given_name": "Jo", "family_name": "Xu"}, GRADE, {**NEW, "givenName": "Majo", "familyName": "Xu"}),
     ({**ALEX, "given_name": "Ann", "middle_name": "Rose"}, GRADE, {**NEW, "givenName": "Ann Marie"}),
 ]
+
+KEYS: Values = {"email": "other@example.org", "identifier": "8", "username": "other"}
+ALEXANDER: Values = {**NEW, **KEYS, "givenName": "Alexander"}
+AGAIN: list[tuple[Values, Values, Values]] = [
+    (ALEX, GRADE, {**ALEXANDER, "grades": ["08"]}),
+    (ALEX, GRADE, {**ALEXANDER, "grades": ["09"]}),
+    (ALEX, GRADE, ALEXANDER),
+    (ALEX, {"role": "student"}, {**ALEXANDER, "grades": ["09"]}),
+    (ALEX, {**GRADE, "years": 1}, {**ALEXANDER, "grades": ["09"]}),
+    (ALEX, GRADE, {**ALEXANDER, "givenName": "Lee", "familyName": "Alexander"}),
+    (ALEX, GRADE, {**ALEXANDER, "givenName": "Alexander Max", "grades": ["08"]}),
+    ({**ALEX, "middle_name": "Max"}, GRADE, {**ALEXANDER, "middleName": "M.", "grades": ["08"]}),
+    (ALEX, GRADE, {**NEW, **KEYS, "grades": ["08"]}),
+    ({**ALEX, "given_name": IVAN}, GRADE, {**NEW, **KEYS, "givenName": "Ivan"}),
+    ({**ALEX, "number_kind": "staff"}, TEACHER, {**ALEXANDER, "roles": [entry("aide")]}),
+    ({**ALEX, "email": None, "number": None}, GRADE, {**ALEXANDER, "email": None, "identifier": None}),
+]
+"""Somebody is missing, and somebody comes who may be the same person, although every key is another one."""
+NAMESAKES: list[tuple[Values, Values, Values]] = [
+    (ALEX, GRADE, {**ALEXANDER, "grades": ["07"]}),
+    (ALEX, GRADE, {**ALEXANDER, "grades": ["11"]}),
+    (ALEX, {**GRADE, "years": 2}, {**ALEXANDER, "grades": ["09"]}),
+    ({**ALEX, "middle_name": "Max"}, GRADE, {**ALEXANDER, "middleName": "Otto", "grades": ["08"]}),
+    (ALEX, TEACHER, ALEXANDER),
+    (ALEX, GRADE, {**ALEXANDER, "roles": [entry("teacher")]}),
+    (ALEX, GRADE, {**BOB, **KEYS, "grades": ["08"]}),
+    (ALEX, GRADE, {**ALEXANDER, "familyName": "Ray", "grades": ["08"]}),
+    (ALEX, GRADE, {**ALEXANDER, "familyName": "Lee Ray", "grades": ["08"]}),
+    (ALEX, GRADE, {**ALEXANDER, "familyName": None, "grades": ["08"]}),
+    (
+        {**ALEX, "given_name": IVAN, "family_name": PETROV},
+        GRADE,
+        {**ALEXANDER, "givenName": "Ivan", "familyName": "Petrov"},
+    ),
+]
+"""The same with two people: a cousin in another grade, a teacher, another middle name."""
 
 
 def missing(person: Values, membership: Values) -> Directory:
@@ -71,7 +108,49 @@ def test_a_stranger_with_the_email_of_somebody_who_left_takes_nobodys_place() ->
         assert sorted(reasons) == ["joined", "left"], (person, record)
 
 
-@pytest.mark.parametrize("record", [NEW, {**BOB, "grades": ["09"]}])
+def test_who_comes_with_a_name_of_somebody_who_is_missing_and_other_keys_waits_beside_them() -> None:
+    for person, membership, record in AGAIN:
+        (row,) = tuples(missing(person, membership).plan([user("new", **record)]).rows)
+        found = (row.action, row.reason, row.person_id, row.matched_by)
+        assert found == ("conflict", "match_contradicted", 1, "name"), (person, record)
+
+
+def test_a_namesake_who_cannot_be_the_leaver_joins() -> None:
+    for person, membership, record in NAMESAKES:
+        reasons = missing(person, membership).plan([user("new", **record)]).rows["reason"]
+        assert sorted(reasons) == ["joined", "left"], (person, record)
+
+
+def test_a_namesake_joins_beside_somebody_who_has_a_record_in_any_school_or_whose_leaving_was_announced() -> None:
+    elsewhere = user(
+        "old", roles=[entry(org="s2")], givenName="Alexander", familyName="Lee", identifier="7", email=MAIL
+    )
+    directory, record = missing(ALEX, GRADE), user("new", **ALEXANDER)
+    assert sorted(directory.plan([record, elsewhere]).rows["reason"]) == ["joined", "moved_school"]
+    assert sorted(directory.plan([record, elsewhere | {"status": "tobedeleted"}]).rows["reason"]) == [
+        "match_contradicted"
+    ]
+    frames = replace(directory.frames(), announced=frozenset({1}))
+    plan = make_plan(cleaned([record]).roster, frames, school(), COMPLETE)
+    assert sorted(plan.rows["reason"]) == ["joined", "left"]
+
+
+def test_two_newcomers_or_two_leavers_of_one_name_all_wait() -> None:
+    directory = missing(ALEX, GRADE)
+    two = [user(name, **ALEXANDER | {"identifier": name, "email": None}) for name in ("new", "newer")]
+    assert list(directory.plan(two).rows["reason"]) == ["match_taken", "match_taken"]
+    directory.member(directory.person("older", **ALEX | {"number": "6"}), **GRADE)
+    assert sorted(directory.plan(two[:1]).rows["reason"]) == ["in_conflict", "in_conflict", "several_matches"]
+
+
+def test_who_is_found_by_a_key_is_not_looked_for_by_name() -> None:
+    """The leaver came under a new id, so their namesake is somebody else."""
+    back = user("back", givenName="Alexander", familyName="Lee", identifier="7", email=MAIL, grades=["08"])
+    rows = missing(ALEX, GRADE).plan([back, user("new", **ALEXANDER)]).rows
+    assert sorted(rows["reason"]) == ["changed", "joined"]
+
+
+@pytest.mark.parametrize("record", [NEW, {**BOB, "grades": ["09"]}, ALEXANDER])
 def test_the_leaver_stays_until_somebody_says_who_it_is(record: Values) -> None:
     directory = missing(ALEX, GRADE)
     for _ in range(3):
@@ -97,18 +176,19 @@ def test_a_brother_or_sister_in_another_school_is_nobody_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "stays"),
+    ("record", "reasons"),
     [
-        ({"givenName": "Ivan", "familyName": "Petrov"}, True),
-        ({"givenName": IVAN, "familyName": "Petrov"}, True),
-        ({"givenName": "Ivan", "familyName": "Petrov", "roles": [entry("teacher")]}, False),
-        ({"givenName": "Bo", "familyName": "Ray", "username": "other"}, False),
+        ({"givenName": "Ivan", "familyName": "Petrov"}, ["in_conflict", "joined"]),
+        ({"givenName": IVAN, "familyName": "Petrov"}, ["in_conflict", "joined"]),
+        ({"givenName": "Ivan", "familyName": PETROV}, ["match_contradicted"]),
+        ({"givenName": "Ivan", "familyName": "Petrov", "roles": [entry("teacher")]}, ["joined", "left"]),
+        ({"givenName": "Bo", "familyName": "Ray", "username": "other"}, ["joined", "left"]),
     ],
 )
-def test_a_user_name_and_names_in_other_letters_keep_somebody_here(record: Values, stays: bool) -> None:
+def test_a_user_name_and_names_in_other_letters_keep_somebody_here(record: Values, reasons: list[str]) -> None:
     person = {"given_name": IVAN, "family_name": PETROV, "username": "ip", "number": "7"}
     rows = missing(person, GRADE).plan([user("new", **{"identifier": "8", "username": "IP"} | record)]).rows
-    assert sorted(rows["reason"]) == (["in_conflict", "joined"] if stays else ["joined", "left"])
+    assert sorted(rows["reason"]) == reasons
 
 
 def test_two_children_with_one_email_of_whom_one_comes_anew_keep_both() -> None:
@@ -116,4 +196,6 @@ def test_two_children_with_one_email_of_whom_one_comes_anew_keep_both() -> None:
     directory.member(directory.person("zoe", given_name="Zoe", family_name="Lee", email=MAIL), **GRADE)
     zoe = user("zoe", givenName="Zoe", familyName="Lee", email=MAIL, grades=["08"])
     rows = directory.plan([zoe, user("new", **NEW)]).rows
+    assert sorted(rows["reason"]) == ["changed", "match_contradicted"]
+    rows = directory.plan([zoe, user("new", **NEW, grades=["07"])]).rows
     assert sorted(rows["reason"]) == ["changed", "in_conflict", "joined"]

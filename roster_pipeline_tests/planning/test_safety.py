@@ -169,7 +169,7 @@ def test_a_twin_with_the_same_email_who_leaves_takes_nothing_of_the_other_with_t
             assert (tom["person_id"], tom["action"]) == (2, "update")
             assert not {"given_name", "number", "username", "middle_name"} & set(tom["changes"])
         else:
-            assert fates[2] == ("skip", "in_conflict"), "an e-mail of two people tells nobody"
+            assert fates[2] == ("conflict", "match_contradicted"), "an e-mail of two people tells nobody"
 
 
 def _twins(numbers: bool, login: str | None, middle: bool, ids: list[str]) -> tuple[Directory, list[dict[str, Any]]]:
@@ -196,7 +196,7 @@ def test_a_family_whose_children_share_an_email_gets_no_second_person_for_a_new_
     children = [user("x", **RECORD, email=MAIL), user("y", **(RECORD | {"givenName": "Bo"}), email=MAIL)]
     for _ in range(2):
         plan = directory.plan(children)
-        assert fate(plan) == ("skip", "in_conflict")
+        assert fate(plan) == ("conflict", "match_contradicted")
         directory.apply(plan)
 
 
@@ -343,7 +343,7 @@ def test_whoever_was_archived_is_not_back_by_a_record_that_gives_no_role_here(sn
 def test_a_delta_spares_whom_it_marks_as_deleted_and_brings_under_a_new_id() -> None:
     marked, new = user("old", **RECORD, status="tobedeleted"), user("new", **RECORD)
     assert fate(ann().plan([marked], snapshot=DELTA)) == ("archive", "tobedeleted")
-    assert fate(ann().plan([marked, new], snapshot=DELTA)) == ("skip", "in_conflict")
+    assert fate(ann().plan([marked, new], snapshot=DELTA)) == ("conflict", "match_contradicted")
 
 
 def test_the_preferred_family_name_of_either_side_counts() -> None:
@@ -352,7 +352,7 @@ def test_the_preferred_family_name_of_either_side_counts() -> None:
         ({"family_name": "Ray"}, {"familyName": "Bo", "preferredLastName": "Ray"}),
     ):
         plan = ann(**person).plan([user("new", **(RECORD | record))], school(preferred_names=True))
-        assert fate(plan) == ("skip", "in_conflict")
+        assert fate(plan) == ("conflict", "match_contradicted")
 
 
 def test_each_absent_person_is_judged_for_themselves() -> None:
@@ -365,7 +365,7 @@ def test_each_absent_person_is_judged_for_themselves() -> None:
     assert [fate(plan, who) for who in (1, bo, eva)] == [
         ("skip", "in_conflict"),
         ("archive", "left"),
-        ("skip", "in_conflict"),
+        ("conflict", "match_contradicted"),
     ]
 
 

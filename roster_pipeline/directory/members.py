@@ -29,7 +29,7 @@ with places as materialized (
 ), newest as materialized (
     select s.id as school_id, {NEWEST} as snapshot_id from school s where s.id in (select school_id from places)
 )
-select p.person_id, p.school_id, c.role, c.phone
+select p.person_id, p.school_id, c.role, c.phone, l.is_primary
 from places p join newest n on n.school_id = p.school_id
 join link l on l.district_id = :district and l.connection_id = :connection and l.person_id = p.person_id
 cross join lateral (
@@ -212,7 +212,7 @@ def find_people(conn: Connection, school: SchoolRow, words: Collection[str]) -> 
 
 
 def in_other_schools(conn: Connection, school: SchoolRow, people: Collection[int]) -> list[dict[str, Any]]:
-    """person_id, school_id, role, phone: records of these people in newest rosters of other schools."""
+    """person_id, school_id, role, phone, is_primary: records of these people in newest rosters of other schools."""
     given = {"district": school.district_id, "connection": school.connection.id, "school": school.id}
     rows = conn.execute(text(IN_OTHER_SCHOOLS), given | {"people": list(people)}).mappings()
     return [dict(row) for row in rows]

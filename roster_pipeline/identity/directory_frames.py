@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.frames import Flags, Ints, strings, truth
 from roster_pipeline.identity.evidence import STAFF, STUDENT, kind_of
+from roster_pipeline.vocabulary import CONTACT
 
 MEMBERSHIP = ("person_id", "role", "grade", "status", "years")
 """Columns of memberships that say whether somebody is a pupil or a member of staff, and in which grade."""
@@ -53,6 +54,9 @@ class DirectoryFrames:
     kept_elsewhere: for some fields, the people for whom another school decides (docs/rules.md, section 4): a field of
     a preferred name, the phone, or the number, as long as its kind here is another one.
 
+    primary_elsewhere: of the people whose primary record is that of a parent here, those of whom it is a member in
+    another school.
+
     connections: connection_id, of_district (only managers and operators may change it), rank (place in the district's
     ranking of primary records, or missing): all of the district. A connection that is not listed is a school's own.
 
@@ -76,6 +80,7 @@ class DirectoryFrames:
     exemptions: pd.DataFrame = field(default_factory=_exemptions)
     announced: frozenset[int] = frozenset()
     kept_elsewhere: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    primary_elsewhere: frozenset[int] = frozenset()
 
     @cached_property
     def own_links(self) -> pd.DataFrame:
@@ -158,20 +163,21 @@ def flags_of(column: pd.Series[Any]) -> Flags:
 def asked_elsewhere(
     people: pd.DataFrame, links: pd.DataFrame, roster: pd.DataFrame, connection_id: int, *, whole: bool
 ) -> Ints:
-    """The people with a record whose number is of another kind than the stored one; all people if `whole`. people,
-    links: as in `DirectoryFrames`."""
+    """The people with a record whose number is of another kind than the stored one, or that is a parent's here; all
+    people if `whole`. people, links: as in `DirectoryFrames`."""
     own = flags_of(links["connection_id"] == connection_id)
     ids, who = strings(links["sourced_id"]).filter(pa.array(own)), numbers_of(links["person_id"])[own]
     if whole:
         return np.unique(who)
     stored, tonight = strings(people["number_kind"].reindex(who)), strings(roster["number_kind"])
-    others = np.zeros(len(who), dtype=bool)
+    parents = strings(roster["sourced_id"]).filter(pc.equal(strings(roster["role"]), CONTACT))
+    others = truth(pc.is_in(ids, value_set=parents))
     for kind in (STUDENT, STAFF):
         of_kind, not_tonight = truth(pc.equal(stored, kind)), ~truth(pc.equal(tonight, kind))
         sides = ids.filter(pa.array(of_kind)), strings(roster["sourced_id"]).filter(pa.array(not_tonight))
         few, many = sorted(sides, key=len)
         both = many.filter(pc.is_in(many, value_set=few))
-        others[of_kind] = truth(pc.is_in(sides[0], value_set=both)) if len(both) else False
+        others[of_kind] |= truth(pc.is_in(sides[0], value_set=both))
     return np.unique(who[others])
 
 

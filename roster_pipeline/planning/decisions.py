@@ -131,9 +131,9 @@ def primary_records_of(
     A record that is missing in a complete list of the whole connection is gone. A list of one school may lack it
     because it belongs to another school. There it is gone only if the person was not found by a link. A primary record
     whose id seems to have gone to somebody else is not followed, nor one whose values are unknown here: it could not be
-    used, or it is a parent's here, and cleaning keeps no values of those. If a person returns, their primary record may
-    be in another school, so only the primary records of active members count as gone here. The primary link then moves
-    in the next sync.
+    used, or it is a parent's here, and cleaning keeps no values of those. One that is a parent's in every school counts
+    as gone. If a person returns, their primary record may be in another school, so only the primary records of active
+    members count as gone here. The primary link then moves in the next sync.
     """
     lead, person = identities.lead[chosen], matched.person[chosen]
     by_link = matched.by[chosen] == BY.index("link")
@@ -157,7 +157,10 @@ def primary_records_of(
     followed = np.isin(person[with_primary], directory.active_people)
     listed = np.full(len(with_primary), snapshot.complete and snapshot.mode != "delta")
     whole = listed & (~by_link[with_primary] | (snapshot.mode == "full"))
+    parent = np.append(identities.role_rank, ROLE_RANK[None])[row] == ROLE_RANK[CONTACT]
     gone = np.where(row >= 0, record_status == STATUS_RANK["deleted"], whole & followed)
+    nowhere = ~np.isin(person[with_primary], list(directory.primary_elsewhere))
+    gone |= own & parent & nowhere & followed & (row != lead[with_primary])
     identity = np.append(identities.identity, NOBODY)[row]
     theirs = (identity == chosen[with_primary]) | (
         (np.append(matched.person, NOBODY)[identity] == person[with_primary])
@@ -166,9 +169,7 @@ def primary_records_of(
     kept = own & theirs & ~gone
     leaves = ~own | gone
     arrived = np.where(leaves, lead[with_primary], -1)
-    without_values = np.isin(record_status, _UNUSABLE)
-    without_values |= np.append(identities.role_rank, ROLE_RANK[None])[row] == ROLE_RANK[CONTACT]
-    fields[with_primary] = np.where(kept & ~without_values, row, arrived)
+    fields[with_primary] = np.where(kept & ~parent & ~np.isin(record_status, _UNUSABLE), row, arrived)
     moves[with_primary] = leaves
     arrives[with_primary] = ~own
     left = dict(zip(with_primary[leaves].tolist(), primary["sourced_id"][leaves].tolist(), strict=True))

@@ -289,6 +289,7 @@ def _frames(
         affiliations=loaded.affiliations,
         elsewhere=loaded.elsewhere,
         kept_elsewhere=kept_elsewhere(there, loaded.people, loaded.phone_schools, loaded.preferred_elsewhere),
+        primary_elsewhere=frozenset(int(row["person_id"]) for row in there if row["is_primary"]),
         **decided,
     )
     return directory, len(asked) > 0

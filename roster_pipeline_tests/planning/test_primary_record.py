@@ -176,12 +176,16 @@ def test_a_field_about_which_another_school_decides_is_not_written_in_turns(
     assert (plan.rows.iloc[0]["changes"] == changes) == (decides or bool(changes))
 
 
-def test_a_record_of_a_parent_here_gives_the_person_no_values() -> None:
-    """The primary record is that of a student of another school who is listed here as a parent, and has no values."""
+def test_a_record_of_a_parent_here_gives_the_person_no_values_and_stays_primary_if_it_is_a_member_elsewhere() -> None:
     directory = Directory()
     who = directory.member(directory.person("a", email="a@example.org"))
     directory.link(who, "b")
     parent = user("a", roles=[entry("parent"), entry("student", "s2")], email="a@example.org")
     student = user("b", email="b@example.org", givenName="Givena", familyName="Familya", identifier="N-a")
-    row = directory.plan([parent, student]).rows.iloc[0]
+    roster = cleaned([parent, student]).roster
+    frames = replace(directory.frames(), primary_elsewhere=frozenset((who,)))
+    row = make_plan(roster, frames, school(), COMPLETE).rows.iloc[0]
     assert (row["action"], row["changes"]) == ("unchanged", {})
+    row = make_plan(roster, directory.frames(), school(), COMPLETE).rows.iloc[0]
+    wanted = {"primary_record": ["a", "b"], "email": ["a@example.org", "b@example.org"]}
+    assert {name: row["changes"][name] for name in wanted} == wanted

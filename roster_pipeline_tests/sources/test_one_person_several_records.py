@@ -34,6 +34,24 @@ def test_one_record_per_role_is_one_person_with_the_strongest_role(database: Dat
     assert len(school.rows("select 1 from person")) == 35
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_primary_record_that_is_only_a_parents_now_is_left_unless_another_school_has_it(
+    database: Database, source: Source, elsewhere: bool
+) -> None:
+    birch = [*(pupil(place, "s2") for place in range(50, 60)), *([teacher(1, "s2")] if elsewhere else [])]
+    second = teacher(1, sourcedId="zz1", email="second@wexbury.example")
+    school = School.begun(database, source, [*PUPILS, *birch, teacher(1), teacher(1) | {"sourcedId": "zz1"}])
+    school.add_school("birch", "s2")
+    source.users = [*PUPILS, *birch, teacher(1, role="parent"), second]
+    for _ in range(2):
+        school.sync_school("birch")
+        school.sync()
+    query = "select p.email, l.sourced_id from person p join link l on l.person_id = p.id and l.is_primary"
+    (kept,) = school.rows(f"{query} where p.family_name = '{second['familyName']}'")
+    assert kept["sourced_id"] == ("te1" if elsewhere else "zz1")
+    assert kept["email"] == ("te1@wexbury.example" if elsewhere else "second@wexbury.example")
+
+
 def test_a_whole_page_of_second_records_does_not_end_the_list(database: Database, rest: Source) -> None:
     here, there = [pupil(n, "s2") for n in range(60)], [pupil(n) for n in range(60)]
     rest.users = [*here, *there]

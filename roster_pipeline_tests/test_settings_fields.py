@@ -115,6 +115,12 @@ def test_another_text_is_refused_as_an_address(pasted: str) -> None:
         school.ConnectionSettings(url=pasted)
 
 
+@pytest.mark.timeout(30)
+def test_an_absurdly_long_address_takes_no_longer_than_its_letters() -> None:
+    with pytest.raises(ValueError, match="give the full address"):
+        school.ConnectionSettings(url="https://" * 31_000 + " x")
+
+
 def test_an_item_of_the_test_names_the_field_to_change_as_the_page_does() -> None:
     code = re.sub(r"[\"']\s+[\"']", " ", CODE.read_text(encoding="utf-8"))
     named = {name.replace("{name}", "Staff number") for name in re.findall(r'the setting\s+"([^"]+)"', code)}

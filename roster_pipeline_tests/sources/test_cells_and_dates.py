@@ -18,6 +18,7 @@ from roster_pipeline_tests.sources.conftest import (
     table,
     teacher,
 )
+from roster_pipeline_tests.sources.test_guards import contacts, parent
 
 PEOPLE = [*map(pupil, range(6)), *map(teacher, range(3))]
 
@@ -95,6 +96,37 @@ def test_rows_that_may_have_been_moved_are_rejected_and_their_owners_spared(
     ok, detail = school.tested()["Cells"]
     assert ok is False
     assert f"{len(faults)} rows have" in detail
+
+
+def without(line: str, cell: int, *, insert: bool) -> str:
+    """A line whose cells a spreadsheet moved to the left or, with `insert`, to the right; its number of cells stays."""
+    cells = line.split(",")
+    return ",".join([*cells[:cell], "", *cells[cell:-1]] if insert else [*cells[:cell], *cells[cell + 1 :], ""])
+
+
+def test_rows_whose_cells_stand_under_other_columns_change_nobody(database: Database, bundle: Source) -> None:
+    people = [pupil(place, agentSourcedIds=[f"pa{place}"]) for place in range(60)] + [*map(teacher, range(9))]
+    school = School.begun(database, bundle, [*people, *(parent(place) for place in range(60))])
+    stored = school.rows("select given_name, family_name, middle_name, number, email from person order by id")
+    called = contacts(school)
+    written = lines(bundle.users)
+    names, email = USERS.index("givenName"), USERS.index("email")
+    faults = {1: (names, False), 2: (names, True), 3: (email - 1, False), 4: (email, True), 5: (names + 2, True)}
+    for row, (cell, insert) in {**faults, 61: (names, False), 62: (names, True)}.items():
+        written[row] = without(written[row], cell, insert=insert)
+    bundle.files["users.csv"] = "\r\n".join([*written, ""])
+    reasons = school.sync()
+    moved = ("st0", "st1", "st2", "st3", "st4", "te0", "te1")
+    assert {reasons[who] for who in moved} == {"rejected_record"}
+    assert school.rows("select given_name, family_name, middle_name, number, email from person order by id") == stored
+    assert contacts(school) == called
+    assert "7 rows have cells under other columns" in school.tested()["Cells"][1]
+
+
+def test_a_habit_of_the_export_is_no_sign_of_moved_cells(database: Database, bundle: Source) -> None:
+    habits = [pupil(place, email="", phone=f"st{place}@wexbury.example") for place in range(20)]
+    habits += [pupil(place, email="at home", grades="Form 3") for place in range(20, 24)]
+    assert len(School.begun(database, bundle, habits).present) == 24
 
 
 def test_a_line_break_inside_a_cell_makes_no_second_person(database: Database, bundle: Source) -> None:

@@ -22,7 +22,11 @@ from roster_pipeline.vocabulary import counted
 
 ORGS_IN_PART = frozenset({"orgs-unchanged", "no-changes-of-people", ORGS_ARE_DELTA})
 """The notes of a bundle without all orgs."""
-LENGTHS = {"too-few-cells": "fewer cells", "too-many-cells": "more cells"}
+ODD_ROWS = {
+    "too-few-cells": "fewer cells than the header",
+    "too-many-cells": "more cells than the header",
+    "cells-moved": "cells under other columns",
+}
 CELLS = (
     "Each row needs a cell for every column of the header, also an empty one, and a text with a comma needs quotes. A "
     "spreadsheet program may have dropped empty cells: export the file again, and do not save it with such a program."
@@ -57,7 +61,7 @@ def check_bundle_schools(
     odd: Counter[str] = Counter()
     try:
         for batch in pulled:
-            odd.update(each["rule"] for each in batch.rejects if each["rule"] in LENGTHS)
+            odd.update(each["rule"] for each in batch.rejects if each["rule"] in ODD_ROWS)
             for school in schools:
                 if school.watcher is not None:
                     school.watcher.take(batch)
@@ -129,11 +133,11 @@ def _mode(proof: Proof) -> CheckItem:
 
 
 def _odd_rows(odd: Counter[str]) -> Iterator[CheckItem]:
-    """Rows that are not used because of their length."""
-    for rule, length in LENGTHS.items():
+    """Rows that are not used because of the number or the place of their cells."""
+    for rule, what in ODD_ROWS.items():
         if odd[rule]:
             rows, are = counted(odd[rule], "row has", "rows have"), "is" if odd[rule] == 1 else "are"
-            yield CheckItem("Cells", False, f"{rows} {length} than the header, and {are} not used", CELLS)
+            yield CheckItem("Cells", False, f"{rows} {what}, and {are} not used", CELLS)
 
 
 def _lost(lost: Sequence[str]) -> Iterator[CheckItem]:

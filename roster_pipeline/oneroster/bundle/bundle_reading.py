@@ -142,6 +142,12 @@ class BundleReading:
             ids = reader.ids(rows)
             if self._is_anybodys(ids, rows, file.columns):
                 tally.problem("unreadable-rows:users")
+            moved = reader.moved(rows)
+            if any(moved):
+                tally.rejected += sum(moved)
+                rejects += [reject(ids[at], "users", "row", "cells-moved") for at in np.flatnonzero(moved)]
+                rows = [row for row, is_moved in zip(rows, moved, strict=True) if not is_moved]
+                ids = reader.ids(rows)
             rows, repeated = _once(rows, ids, seen, seen_versions.add(reader.versions(rows)))
             if repeated:
                 tally.duplicates += len(repeated)

@@ -6,6 +6,7 @@ API's own reader, which takes more than twice the time. A test checks that both 
 
 import zlib
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from roster_pipeline.oneroster.bundle.columns import ColumnLayout, cell_picker, record_maker
-from roster_pipeline.oneroster.bundle.row_repair import Row
+from roster_pipeline.oneroster.bundle.row_repair import CHECKS, Row
 from roster_pipeline.oneroster.collections.proof import Hashes
 from roster_pipeline.oneroster.records.coercion import NULL_TEXTS
 from roster_pipeline.oneroster.records.role_entries import Dates, Rejection, role_entries
@@ -29,8 +30,11 @@ ENTRY_NAMES = ("role", "roleType", "org", "beginDate", "endDate")
 MOST_CACHED = 50_000
 """How many role entries are cached; a district has about schools times roles times dates of them."""
 
+HABIT_SHARE, HABIT_ROWS = 0.1, 2
+"""If more rows than both have an odd cell, it is a habit of the export and no sign of moved cells."""
 _TEXTS = tuple(name for name, _ in TEXT_FIELDS)
 _OTHERS = ("sourcedId", "status", "enabledUser", "grades", "agents", "userIds", "role", "orgs", "primaryOrg")
+_BESIDE_EMAIL = ("identifier", "sms", "phone", "givenName", "middleName", "familyName")
 _OTHER_LISTS = frozenset(";[](){}\"'")
 """Characters that show that a list is not written as the standard requires."""
 _BOOLEANS = {"true": True, "false": False, "": None}
@@ -144,6 +148,8 @@ class UserRows:
         of_roles = ("role", "orgs", "primaryOrg") if roles is None else ()
         self._version_cells = cell_picker(columns, ("sourcedId", "givenName", "familyName", *of_roles))
         self._cells = cell_picker(columns, (*_OTHERS, *_TEXTS))
+        self._shifting = cell_picker(columns, ("email", "grades", *_BESIDE_EMAIL))
+        self._signs = Counter[str]()
         self._metadata = tuple(columns.metadata.items())
         self._cached_roles: dict[tuple[Any, ...], list[Record] | None] = {}
 
@@ -155,6 +161,23 @@ class UserRows:
     def versions(self, rows: Sequence[Row]) -> Hashes:
         """One hash for each row: of id, names, and role and orgs, unless roles.csv has them."""
         return np.fromiter(map(hash, map(self._version_cells, rows)), np.int64, len(rows))
+
+    def moved(self, rows: Sequence[Row]) -> list[bool]:
+        """Which rows have as many cells as the header, but under other columns: somebody deleted or inserted a cell in
+        a spreadsheet. Then the e-mail address stands elsewhere, or something else and no grade in their places."""
+        signs = list(map(self._sign, rows))
+        self._signs.update(signs)
+        most = max(HABIT_ROWS, HABIT_SHARE * self._signs.total())
+        return [bool(sign) and self._signs[sign] <= most for sign in signs]
+
+    def _sign(self, row: Row) -> str:
+        email, grades, *others = self._shifting(row)
+        if "@" in email:
+            return ""
+        if any("@" in cell for cell in others):
+            return "address elsewhere"
+        odd = email and email not in NULL_TEXTS and grades and not CHECKS["grades"](grades)
+        return "no address and no grade" if odd else ""
 
     def users(self, rows: Sequence[Row], ids: Sequence[str]) -> tuple[list[Record], list[Record]]:
         """Normalised users, and rejects."""

@@ -14,6 +14,7 @@ from roster_pipeline.cleaning.quality_suite import QualitySuiteError, Rule, inst
 from roster_pipeline.services.settings_changes import SECRET
 from roster_pipeline.settings import fields
 from roster_pipeline.settings.school import (
+    MOST_RECIPIENTS,
     ConnectionSettings,
     Guards,
     QualityRule,
@@ -117,7 +118,7 @@ def plain_school(values: Values, stored: Mapping[str, Any], names: frozenset[str
         elif typed is None:
             continue
         elif name == "report_to":
-            plain[name] = addresses(typed)
+            plain[name] = addresses(typed)[: MOST_RECIPIENTS + 1]  # a form has room for many more
         else:
             plain[name] = _pairs(typed) if name == "role_map" else typed.strip()
     return plain

@@ -196,7 +196,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("school-school_id", "", "Fill this in."),
     ("school-school_id", "x" * 300, "Use 255 characters at most."),
     ("school-name", "Oak\u202eloohcS", "Write the name in one line"),
-    ("school-report_to", "\n".join(f"office{place}@example.org" for place in range(21)), "Name at most 20"),
+    ("school-report_to", "office@example.org\n" * 21 + "wrong\n" * 10_000, "Name at most 20"),
     ("school-name", " ", "Write a name"),
     ("school-report_to", "it@example.org\nnobody", "Line 2: This is not an e-mail address."),
     ("school-report_when", "sometimes", "Choose one of every, problems or daily."),

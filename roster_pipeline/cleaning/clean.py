@@ -72,6 +72,8 @@ class CleaningContext:
     orgs: SchoolOrgs | None = None
     withheld: frozenset[str] = frozenset()
     """Fields of contact rules that the SIS does not deliver in this snapshot."""
+    stored_contacts: pd.DataFrame | None = None
+    """The contacts that the directory has now, of each student by place: student_id, sourced_id."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def _contacts(
     chosen = choose_contacts(
         users[["sourcedId", "agents", "metadata", "unreadable"]].take(students).reset_index(drop=True),
         pd.concat([users, contacts], ignore_index=True) if len(contacts) else users,
-        ContactContext(context.settings, context.connection, context.today, context.withheld),
+        ContactContext(context.settings, context.connection, context.today, context.withheld, context.stored_contacts),
         ids_of_two,
     )
     places = np.full(len(users), -1, dtype=np.int64)

@@ -38,12 +38,16 @@ _LIST, _OBJECT = "\x01", "\x02"
 
 @dataclass(frozen=True)
 class ContactContext:
-    """The input of the choice of contacts. withheld: fields of contact rules that the SIS does not deliver now."""
+    """The input of the choice of contacts. withheld: fields of contact rules that the SIS does not deliver now.
+
+    stored: the contacts that the directory has now, of each student by place: student_id, sourced_id.
+    """
 
     settings: SchoolSettings
     connection: ConnectionSettings
     today: date
     withheld: frozenset[str] = frozenset()
+    stored: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 more. Writes them as columns of the roster, with the values that cannot be read.
 
 The standard links students and contacts by `agents`, in either direction, without order, kind or mark. So contacts are
-ordered by the vendor's mark (if the connection names its metadata field), then role (parent, guardian, relative,
-other), then place in the student's list, then sourcedId. Contacts that the connection's contact rules exclude are left
-out.
+ordered by the vendor's mark (if the connection says where it is), then role (parent, guardian, relative, other), then
+place in the directory, because some SISs list them in another order each night, then place in the student's list, then
+sourcedId. Contacts that the connection's contact rules exclude are left out.
 """
 
 import json
@@ -21,7 +21,20 @@ from roster_pipeline.cleaning.emails_and_phones import clean_emails
 from roster_pipeline.cleaning.field_values import clean_names, hidden, metadata_text
 from roster_pipeline.cleaning.record_fields import not_texts, phones_of
 from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, one_per_sourced_id
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, codes, filled, lists, strings, taken, truth
+from roster_pipeline.frames import (
+    TEXT,
+    Array,
+    Flags,
+    Ints,
+    blanks,
+    codes,
+    filled,
+    lists,
+    positions,
+    strings,
+    taken,
+    truth,
+)
 from roster_pipeline.vocabulary import CONTACT_FIELDS, CONTACTS, MORE_CONTACTS
 
 _READ = ("sourcedId", "givenName", "familyName", "email", "phone", "sms")
@@ -31,6 +44,8 @@ MANY_CONTACTS = 5
 """If a student has more contacts than this, it is noted: a household has fewer."""
 MANY_STUDENTS = 10
 """If a contact has more students than this, it is noted: it is probably an office or a placeholder, not a parent."""
+BY_ORDER = "agents"
+"""In `primary_contact_from`: the order of the student's list is the mark."""
 _NO_MARK = 1_000_000
 _NOTHING = pa.scalar("", TEXT)
 _YES = ("true", "yes", "y", "primary")
@@ -58,8 +73,8 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
 
     students: sourcedId, agents, metadata and unreadable of each student, once per sourcedId. others: normalised user
     records, with students or without. ids_of_two: ids that two people of the school have (`sourced_id_of_two`).
-    The metadata field of the connection's `primary_contact_from` marks the primary contact: on the contact (yes, or a
-    rank from 1) or on the student (the contact's sourcedId).
+    The connection's `primary_contact_from` says what marks the primary contact: a metadata field on the contact (yes,
+    or a rank from 1) or on the student (the contact's sourcedId), or the order of the student's list.
     """
     notes, versions = Rejections("contacts"), Rejections("contacts")
     people, _ = one_per_sourced_id(clipped(others), versions)
@@ -78,7 +93,8 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     verdicts = np.maximum(np.append(by_contact, ALLOWED)[there], by_pair)
     allowed = pairs.at(np.flatnonzero(fits & (verdicts == ALLOWED)))
     marks = _marks(allowed, links)
-    order = np.lexsort((allowed.contact, allowed.place, kinds[allowed.contact], marks, allowed.student))
+    stored = _stored(allowed, links)
+    order = np.lexsort((allowed.contact, allowed.place, stored, kinds[allowed.contact], marks, allowed.student))
     ranked = allowed.at(order)
     ranked = replace(ranked, place=_earlier(ranked.student))
     unused = np.append(unclear | of_two, False)[there]
@@ -126,12 +142,29 @@ def _marks(pairs: Pairs, links: Links) -> Ints:
     mark, students, people = links.context.connection.primary_contact_from, links.students, links.people
     if not mark or not len(pairs):
         return np.full(len(pairs), _NO_MARK, dtype=np.int64)
+    if mark == BY_ORDER:
+        return pairs.place
     key = mark.removeprefix("metadata:")
     of_contact = np.array([_rank(text) for text in metadata_text(people["metadata"], key).to_pylist()], dtype=np.int64)
     ranks: Ints = of_contact[pairs.contact]
     named = pc.utf8_trim_whitespace(metadata_text(students["metadata"], key)).take(pa.array(pairs.student))
     ranks[truth(pc.equal(named, strings(people["sourcedId"]).take(pa.array(pairs.contact))))] = 0
     return ranks
+
+
+def _stored(pairs: Pairs, links: Links) -> Ints:
+    """The rank of each pair among the contacts that the directory has for the student; those that it does not have come
+    last."""
+    stored = links.context.stored
+    if stored is None or stored.empty:
+        return np.zeros(len(pairs), dtype=np.int64)
+    sides = (
+        (strings(links.students["sourcedId"]).take(pa.array(pairs.student)), pairs.agent),
+        (strings(stored["student_id"]), strings(stored["sourced_id"])),
+    )
+    wanted, had = (pc.binary_join_element_wise(*side, pa.scalar("\x1f", TEXT)) for side in sides)
+    places = positions(wanted, had)
+    return np.where(places < 0, len(had), places)
 
 
 def _rank(text: str | None) -> int:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import pandas as pd
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import people_list
 from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.pg_copy import read_frame
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 
@@ -50,6 +52,11 @@ where m.district_id = :district and m.school_id = :school
   and (cast(:people as bigint[]) is null or m.person_id = any(:people))
 order by p.family_name, p.given_name, p.id
 """  # noqa: S608 - our own column names
+STORED_CONTACTS = """
+select l.sourced_id as student_id, c.sourced_id
+from contact c join link l on l.connection_id = {connection} and l.person_id = c.person_id
+where c.district_id = {district} and c.school_id = {school} order by l.sourced_id, c.place
+"""
 FIND = """
 with wanted as (
     select word, lower(word) as lower, nullif(bare_number(word), '') as number
@@ -107,6 +114,12 @@ class Person:
     links: list[dict[str, Any]]
     exclusions: list[dict[str, Any]]
     contacts: list[dict[str, Any]]
+
+
+def stored_contacts(conn: Connection, school: SchoolRow) -> pd.DataFrame:
+    """student_id and sourced_id of the contacts of a school's students, by place; for each record of the student."""
+    given = {"connection": school.connection.id, "district": school.district_id, "school": school.id}
+    return read_frame(conn, STORED_CONTACTS, {"student_id": "text", "sourced_id": "text"}, **given)
 
 
 def list_members(

@@ -19,6 +19,7 @@ from roster_pipeline.cleaning.quality import TOO_FEW, not_tested, run_suite
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.cleaning.roles import next_change, orgs_named, school_orgs
 from roster_pipeline.directory import (
+    members,
     pulls,
     record_sets,
     roster_rows,
@@ -69,9 +70,9 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
         if facts is None:
             raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
         snapshot_id = int(facts["id"])
-        withheld = withheld_from(conn, school, facts["pull_id"])
+        withheld, stored = withheld_from(conn, school, facts["pull_id"]), members.stored_contacts(conn, school)
         today = _today(school)
-        earlier = _earlier(conn, school, facts, withheld, today)
+        earlier = _earlier(conn, school, facts, withheld, stored, today)
         if earlier and take_over and facts["roster_id"] is None:
             unusable = roster_rows.take_over(conn, snapshot_id, earlier)
             if unusable is not None:
@@ -81,7 +82,7 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
         last = roster_rows.last_roster(conn, snapshot_id, records=snapshots.users_of(facts))
         users, contacts, refused = records.users, records.contacts, snapshots.load_rejected(conn, snapshot_id)
         orgs = snapshots.list_orgs(conn, facts["pull_id"], str(facts["school_sourced_id"]), orgs_named(users))
-    cleaned = cleaned_records(school, facts, users, contacts, refused, orgs, withheld)
+    cleaned = cleaned_records(school, facts, users, contacts, refused, orgs, withheld, stored)
     rejected = pd.concat([cleaned.rejected, refused], ignore_index=True) if len(refused) else cleaned.rejected
     quality = _tested(cleaned.roster, rejected, school.settings)
     by_role = people_by_role(cleaned.roster)
@@ -126,7 +127,12 @@ def _counts(
 
 
 def _earlier(
-    conn: Connection, school: SchoolRow, facts: Mapping[str, Any], withheld: frozenset[str], today: date
+    conn: Connection,
+    school: SchoolRow,
+    facts: Mapping[str, Any],
+    withheld: frozenset[str],
+    stored: pd.DataFrame,
+    today: date,
 ) -> Earlier | None:
     """The result of `roster_rows.find_earlier`; None if the quality suite cannot be read."""
     try:
@@ -135,7 +141,7 @@ def _earlier(
         return None
     settings = (school.settings.model_dump_json(), school.connection.settings.model_dump_json())
     code = (code_version("."), pd.__version__, pa.__version__)
-    rest = repr((facts["school_sourced_id"], settings, sorted(withheld), suite, code))
+    rest = repr((facts["school_sourced_id"], settings, sorted(withheld), stored.to_csv(index=False), suite, code))
     return roster_rows.find_earlier(conn, facts, sha256(rest.encode()).hexdigest(), today)
 
 
@@ -190,8 +196,10 @@ def cleaned_records(
     rejected_at_ingest: pd.DataFrame,
     orgs: Sequence[Mapping[str, Any]],
     withheld: frozenset[str],
+    stored: pd.DataFrame,
 ) -> Cleaned:
-    """The records of a snapshot as a roster. orgs: as `snapshots.list_orgs` has them."""
+    """The records of a snapshot as a roster. orgs, stored: as `snapshots.list_orgs` and `members.stored_contacts` have
+    them."""
     settings, sourced_id = school.settings, str(facts["school_sourced_id"])
     context = CleaningContext(
         school_id=sourced_id,
@@ -200,6 +208,7 @@ def cleaned_records(
         today=_today(school),
         orgs=school_orgs(orgs, sourced_id, include_below=settings.include_orgs_below),
         withheld=withheld,
+        stored_contacts=stored,
     )
     return clean(users, contacts, context, rejected_at_ingest=rejected_at_ingest)
 

@@ -122,7 +122,7 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
         references.place(users_now)
         named = orgs_named(frame_of([*sent, *users_now]))
         orgs = snapshots.list_orgs(conn, base["pull_id"], str(base["school_sourced_id"]), named)
-        withheld = withheld_from(conn, school, base["pull_id"])
+        withheld, stored = withheld_from(conn, school, base["pull_id"]), members.stored_contacts(conn, school)
     for sourced_id, answer in answers.items():
         if answer.user is not None:
             others.append(before.get(sourced_id, {}) | {"unreadable": []} | answer.user)
@@ -130,7 +130,7 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
             others.append(before[sourced_id] | {"status": DELETED})
     users, contacts = frame_of(others), frame_of_documents(raw.contacts)
     rejected_at_ingest = raw.rejected[~raw.rejected["sourced_id"].isin(list(answers))]
-    cleaned = cleaned_records(school, base, users, contacts, rejected_at_ingest, orgs, withheld)
+    cleaned = cleaned_records(school, base, users, contacts, rejected_at_ingest, orgs, withheld, stored)
     with database.begin() as conn:
         snapshot_id = snapshots.derive(conn, base, mode="delta", **{ONE_PERSON: base["id"]})
         quality = rosters.load_quality(conn, base["id"]).drop(columns="snapshot_id")

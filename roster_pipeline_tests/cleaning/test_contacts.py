@@ -81,6 +81,46 @@ def test_a_vendors_mark_goes_before_the_role(marks: dict[str, Any], primary: str
     assert chosen(["a", "b"], contacts) == "a"
 
 
+AB = [parent("a"), parent("b")]
+
+
+@pytest.mark.parametrize(
+    ("stored", "contacts", "in_order"),
+    [
+        ("", AB, "cab"),
+        ("a", AB, "acb"),
+        ("ba", AB, "bac"),
+        ("abc", AB, "abc"),
+        ("xb", AB, "bca"),
+        ("a", [parent("a"), parent("b", "parent")], "bac"),
+        ("ab", [parent("a", "relative"), parent("b")], "bca"),
+        ("ab", [parent("a", metadata={"rank": 2}), parent("b", metadata={"rank": 1})], "bac"),
+        ("ab", [parent("a", metadata={"rank": 1}), parent("b", metadata={"rank": 1})], "abc"),
+        ("ab", [parent("a", status="tobedeleted"), parent("b")], "bc"),
+        ("ab", [parent("b")], "bc"),
+    ],
+)
+def test_a_contact_of_the_directory_stays_before_others_that_are_equally_good(
+    stored: str, contacts: list[dict[str, Any]], in_order: str
+) -> None:
+    wanted = school(primary_contacts=True, contacts_most=3)
+    student = user("s", agents=["c", "a", "b"] if len(contacts) == 2 else ["c", "b"])
+    had = {"other": "cba", "s": stored}
+    told = cleaned([student, user("other", agents=["b"])], wanted, [*contacts, parent("c")], MARKED, stored=had)
+    row = row_of(told.roster, "s")
+    more = [each[0] for each in json.loads(row["more_contacts"] or "[]")]
+    assert "".join([row["contact_sourced_id"], *more]) == in_order
+
+
+def test_the_order_of_the_students_list_counts_if_the_connection_says_so() -> None:
+    ordered = ConnectionSettings(url=SIS.url, primary_contact_from="agents")
+    contacts = [parent("a", "parent"), parent("b"), parent("c", "parent", agents=["s"])]
+    for agents, primary in (("ba", "b"), ("ab", "a"), ("b", "b"), ("", "c")):
+        student = user("s", agents=list(agents))
+        told = cleaned([student], WANTED, contacts, ordered, stored={"s": ["a"]})
+        assert row_of(told.roster, "s")["contact_sourced_id"] == primary, agents
+
+
 @pytest.mark.parametrize("named", ["b", " b "])
 def test_a_student_may_name_the_primary_contact(named: str) -> None:
     contacts = [parent("a", "parent", metadata={"rank": 1}), parent("b")]

@@ -137,6 +137,8 @@ class School:
         if not self.wishes.contacts:
             return Wanted([], [])
         named = [parents[one] for one in pupil.agents if one not in barred]
+        places = {kept[0]: place for place, kept in self.stored.get(pupil.sourced_id, {}).items()}
+        named.sort(key=lambda one: places.get(one.sourced_id, 1 + max(places.values(), default=0)))
         known = [
             (one.sourced_id, self._stored_phone(pupil.sourced_id, one.sourced_id) if one.spoiled else one.phone)
             for one in named

@@ -5,7 +5,7 @@ that one sync can follow another.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from datetime import date
 from typing import Any
@@ -87,9 +87,12 @@ def cleaned(
     contacts: list[dict[str, Any]] | None = None,
     connection: ConnectionSettings = SIS,
     rejected_at_ingest: pd.DataFrame | None = None,
+    stored: Mapping[str, Sequence[str]] | None = None,
 ) -> Cleaned:
-    """The records, cleaned."""
-    context = CleaningContext(HERE, settings or school(), connection, TODAY)
+    """The records, cleaned. stored: the contacts of each student in the directory."""
+    pairs = [(student, one) for student, contacts in (stored or {}).items() for one in contacts]
+    had = pd.DataFrame(pairs, columns=["student_id", "sourced_id"], dtype="str")
+    context = CleaningContext(HERE, settings or school(), connection, TODAY, stored_contacts=had)
     return clean(frame_of(users), frame_of(contacts or []), context, rejected_at_ingest)
 
 

@@ -297,9 +297,9 @@ def test_a_rollback_brings_several_contacts_back_as_they_were(nights: Nights) ->
     district.add_school(primary_contacts=True, contacts_most=5, guards=EVERYBODY)
     nights.night()
     everything = nights.rows("select person_id, place, sourced_id, family_name, flags from contact order by 1, 2")
-    district.people.edit(student.sourced_id, agent_ids=(both[2], both[0]))
+    district.people.edit(student.sourced_id, agent_ids=(both[2], both[1]))
     nights.night()
-    assert nights.stored()[student.sourced_id] == [both[2], both[0]]
+    assert nights.stored()[student.sourced_id] == [both[1], both[2]]
     ((sync_id,),) = nights.rows("select max(id) from sync")
     roll_back(district.database, sync_id, who="owner", reason="a mistake")
     assert (

@@ -100,7 +100,15 @@ def student(nights: Nights) -> str:
     return str(nights.district.people.people_of("sch-1", "student")[0].sourced_id)
 
 
+def applied(nights: Nights) -> None:
+    """The first sync: the directory gets people and contacts."""
+    sync.plan_latest(nights.district.database, "lincoln", run_id=None)
+    sync.apply_latest(nights.district.database, "lincoln", run_id=None, who="night")
+    assert nights.district.count("contact")
+
+
 CHANGES: dict[str, Callable[[Nights], object]] = {
+    "contacts of the directory": applied,
     "a name": lambda nights: nights.district.people.rename(student(nights), family_name="Okonkwo-Byrne"),
     "a newcomer": lambda nights: nights.district.people.add("student", "sch-1", agents=()),
     "a leaver": lambda nights: nights.district.people.remove(student(nights), how="vanish"),

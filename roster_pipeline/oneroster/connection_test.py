@@ -13,6 +13,7 @@ from roster_pipeline.oneroster.collections.reading import Reading
 from roster_pipeline.oneroster.collections.wanted import GROUPS, Batch, Wanted
 from roster_pipeline.oneroster.connection_test_items import CheckItem, Placed, TestedSchool
 from roster_pipeline.oneroster.errors import (
+    NamedElsewhere,
     OneRosterError,
     PagingBroken,
     Refused,
@@ -22,7 +23,6 @@ from roster_pipeline.oneroster.errors import (
 )
 from roster_pipeline.oneroster.http.auth import SignIn
 from roster_pipeline.oneroster.http.endpoint import MOST_SKEW, is_version_1_0, segment
-from roster_pipeline.oneroster.http.error_mapping import NamedElsewhere
 from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
 from roster_pipeline.oneroster.people_counts import PeopleCounts
 from roster_pipeline.oneroster.presets import SUBJECTS, Preset

@@ -11,6 +11,8 @@ from roster_pipeline.errors import RosterError
 
 MOST_NAMED = 3
 """Orgs that an error names."""
+LONGEST_ADDRESS = 200
+"""Characters of an address that an error shows."""
 
 
 class OneRosterError(RosterError):
@@ -40,6 +42,10 @@ class Unreachable(OneRosterError):
     retryable = True
 
 
+class TokenFailed(Unreachable):
+    """The token address failed in all attempts. This says nothing about the collection that was requested."""
+
+
 class TlsFailed(OneRosterError):
     """The server's certificate could not be verified."""
 
@@ -50,6 +56,18 @@ class Redirected(OneRosterError):
 
 class SignInRefused(OneRosterError):
     """The server refused the credentials or the kind of sign-in."""
+
+
+class NamedElsewhere(SignInRefused):
+    """The SIS names a token address on another host. The secret is sent there only after a person entered it."""
+
+    def __init__(self, what: str, url: str) -> None:
+        shown = "".join(letter for letter in url if letter.isascii() and letter.isprintable())[:LONGEST_ADDRESS]
+        super().__init__(
+            f"{what} names a token address on another host: {shown}",
+            "If that address belongs to the SIS, enter it as the token URL. Client ID and Client Secret were not sent "
+            "there.",
+        )
 
 
 class NotOneRoster(OneRosterError):

@@ -29,12 +29,21 @@ from roster_pipeline.oneroster import (
     TooSlow,
     Unreachable,
 )
+from roster_pipeline.oneroster.errors import TokenFailed
 from roster_pipeline.oneroster.http.error_mapping import named_elsewhere
 from roster_pipeline.oneroster.http.network import MOST_COOKIES, http_client, network_failure
 from roster_pipeline.simulator import District
 from roster_pipeline.sync import CREDENTIALS, explain
 from roster_pipeline_tests.certificates import private_authority
-from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, Start, pulled_by, quicker, serve
+from roster_pipeline_tests.oneroster.client_helpers import (
+    Pulled,
+    Served,
+    Start,
+    TestClock,
+    pulled_by,
+    quicker,
+    serve,
+)
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person, told_of
 
 
@@ -213,7 +222,7 @@ def test_q93_a_page_of_a_proxy_in_the_middle_of_a_listing_will_pass(sis: Start) 
 
 
 def test_q93_a_token_address_that_fails_is_no_wrong_password(sis: Start) -> None:
-    with sis("token_error=503").client() as client, pytest.raises(ServerFailed, match="token address"):
+    with sis("token_error=503").client() as client, pytest.raises(TokenFailed, match="token address"):
         client.connect()
 
 
@@ -411,6 +420,47 @@ def test_a_refused_token_is_not_called_a_wrong_secret() -> None:
             assert problem.value.retryable == bool(learned)
             cause = explain("lincoln", problem.value).cause
             assert (cause == CREDENTIALS) is not bool(learned)
+
+
+LATER = "tried again at the next sync"
+
+
+@pytest.mark.parametrize(
+    ("now", "message", "remedy"),
+    [
+        (Response(b"<html>", 200), "no longer gives tokens", LATER),
+        (Response(status_code=404), "no longer gives tokens", LATER),
+        (Response(status_code=302, headers={"Location": "/login"}), "no longer gives tokens", LATER),
+        (Response(status_code=307, headers={"Location": "https://x.example/"}), "another host", "may be maintenance"),
+        (JSONResponse({"error": "server_error"}), "SIS failed .200 server_error", LATER),
+        (JSONResponse({"error": "temporarily_unavailable"}, 400), "SIS failed .400 temporarily", LATER),
+        (Response(b"<html>", 403), "refused the sign-in .403", "a firewall"),
+        (Response(status_code=403, headers={"Retry-After": "1"}), "is limiting our requests .403", LATER),
+        (Response(status_code=500), "failed at its token address .500", LATER),
+    ],
+    ids=str,
+)
+def test_a_token_address_that_gave_tokens_before_and_fails_now_is_no_wrong_secret(
+    now: Response, message: str, remedy: str
+) -> None:
+    asked: list[str] = []
+    answer: Response = JSONResponse({"access_token": "given"})
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        asked.append(path)
+        return answer if path == "/token" else None
+
+    with odd(answers, open_server=False) as client:
+        client.connect()
+        answer = now
+        asked.clear()
+        endpoint = replace(client.endpoint, learned=client.learned)
+        with Client(endpoint, TestClock().clock) as other, pytest.raises(OneRosterError, match=message) as problem:
+            other.find_org("sch-1")
+    assert remedy in problem.value.remedy
+    assert problem.value.retryable
+    assert explain("lincoln", problem.value).cause != CREDENTIALS
+    assert asked.count("/token") <= 20
 
 
 def test_a_user_name_in_a_redirect_does_not_look_like_the_host() -> None:

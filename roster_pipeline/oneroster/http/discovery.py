@@ -11,6 +11,7 @@ from typing import Any
 
 from roster_pipeline.oneroster.collections.response_body import records_of
 from roster_pipeline.oneroster.errors import (
+    NamedElsewhere,
     NotOffered,
     NotOneRoster,
     OneRosterError,
@@ -23,7 +24,6 @@ from roster_pipeline.oneroster.errors import (
 from roster_pipeline.oneroster.http.auth import METHODS, NoMoreTries, SignIn, bearer, oauth1
 from roster_pipeline.oneroster.http.endpoint import Endpoint, Root, host_of, roots, understand, with_query
 from roster_pipeline.oneroster.http.error_mapping import (
-    NamedElsewhere,
     TokenRefused,
     in_context,
     transient,
@@ -91,6 +91,12 @@ class Discovery:
             allowance.left = None
         self._session.sign_in = SignIn()
         raise self._verdict()
+
+    @property
+    def _had_tokens(self) -> bool:
+        """Whether an earlier session got its tokens from an address that it found."""
+        learned: Any = self._endpoint.learned
+        return learned.get("base") == self._address.base and (learned.get("sign_in") or {}).get("kind") == "oauth2"
 
     def _note(self, origin: RefusalOrigin, problem: OneRosterError) -> None:
         self._refusals.append((origin, problem))
@@ -161,10 +167,7 @@ class Discovery:
                     sign_in = find_form(self._session, url, scopes)
                 except NotOffered as problem:
                     urls.remove(url)
-                    fitting = in_context(problem, LABEL, self._session.situation)
-                    refused_there = SignInRefused(fitting.message, fitting.remedy)
-                    refused_there.retryable = fitting.retryable
-                    self._note(RefusalOrigin.TOKEN, refused_there)
+                    self._note_no_tokens(problem)
                     if isinstance(problem, NoToken):
                         return
                 except NamedElsewhere as problem:
@@ -180,6 +183,13 @@ class Discovery:
                     yield sign_in, root
                     break
 
+    def _note_no_tokens(self, problem: NotOffered) -> None:
+        """Note that a token address gives no tokens."""
+        fitting = in_context(problem, LABEL, self._session.situation)
+        refused = SignInRefused(fitting.message, fitting.remedy)
+        refused.retryable = fitting.retryable
+        self._note(RefusalOrigin.TOKEN, refused)
+
     def _found_urls(self, candidates: list[Root]) -> list[str]:
         addresses = TokenAddresses(self._session, self._address)
         urls = addresses.find(candidates)
@@ -192,7 +202,9 @@ class Discovery:
         if addresses.crashed is not None:
             addresses.crashed.remedy = "If this is not the SIS's token address, enter the token URL that the SIS shows."
             self._note(RefusalOrigin.CRASHED, addresses.crashed)
-        if self._endpoint.sign_in == "oauth2":
+        if self._had_tokens and addresses.failure is None:
+            self._note_no_tokens(NotOffered("The token address of the SIS no longer gives tokens.", ""))
+        elif self._endpoint.sign_in == "oauth2":
             message = f"No token address was found at {host_of(self._address.base)}."
             self._note(RefusalOrigin.SIGNED, SignInRefused(message, "Enter the token URL that the SIS shows."))
         return []
@@ -260,6 +272,9 @@ class Discovery:
                 "Check the URL. Enter the address of the OneRoster API as the SIS shows it, and its token URL.",
             )
             return in_context(nothing_there, "/orgs", self._session.situation)
+        if isinstance(best, NamedElsewhere) and self._session.situation.worked:
+            best.retryable = True
+            best.remedy = f"This connection has worked before, so this may be maintenance. {best.remedy}"
         guessed = self._endpoint.token_url is None and self._endpoint.sign_in == "auto"
         if origin == RefusalOrigin.SIGNED and guessed and isinstance(best, SignInRefused):
             best.remedy += " If the SIS shows a token URL, enter it: it could not be found automatically."

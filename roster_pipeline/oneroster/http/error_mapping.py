@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from roster_pipeline.oneroster.errors import (
     Busy,
     Malformed,
+    NamedElsewhere,
     NotOffered,
     NotOneRoster,
     OneRosterError,
@@ -29,11 +30,11 @@ RETRY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
 ABSENT_STATUSES = frozenset((404, 405, 410, 501))
 NO_CONTENT = 204
 QUOTA_STATUS = 403
-"""With Retry-After, gateways mean by this that a quota is used up."""
 BROKEN_STATUS = 500
 UNKNOWN_TOO = (400, 403, 422, BROKEN_STATUS)
 """Statuses under which some servers say that they do not have one object, with the code of the standard for that."""
 LONGEST_SHOWN = 200
+LATER = "It is tried again at the next sync; if it lasts, ask the SIS's administrator."
 
 
 def failure_of(response: Response, label: str) -> OneRosterError | None:
@@ -45,7 +46,7 @@ def failure_of(response: Response, label: str) -> OneRosterError | None:
         return error_for(NO_CONTENT, StatusInfo(False, None), label)
     if 200 <= response.status < 300:
         return None
-    if response.status == QUOTA_STATUS and "Retry-After" in response.headers:
+    if is_quota(response):
         return _busy(f"{response.status} at {label}")
     try:
         status = read_status(decoded(response))
@@ -55,6 +56,11 @@ def failure_of(response: Response, label: str) -> OneRosterError | None:
     error = error_for(404 if unknown else response.status, status, label, _challenge(response))
     error.web_page = is_web_page(response)
     return error
+
+
+def is_quota(response: Response) -> bool:
+    """Whether a 403 says when to come again, as gateways do if a quota is used up."""
+    return response.status == QUOTA_STATUS and "Retry-After" in response.headers
 
 
 def is_web_page(response: Response) -> bool:
@@ -85,8 +91,9 @@ def transient(problem: OneRosterError) -> bool:
 
 def unreadable(problem: OneRosterError) -> bool:
     """Whether a failure concerns one collection only, so that another may be tried instead: the collection is not
-    offered, not allowed, or its code fails (500). False for temporary failures."""
-    return isinstance(problem, NotOffered | Refused | RequestRefused) or problem.status == BROKEN_STATUS
+    offered, not allowed, or its code fails (500). False for temporary failures, and for those of a token address."""
+    broken = isinstance(problem, ServerFailed) and problem.status == BROKEN_STATUS
+    return isinstance(problem, NotOffered | Refused | RequestRefused) or broken
 
 
 def _error(http_status: int, status: StatusInfo, label: str, challenge: str) -> OneRosterError:
@@ -111,10 +118,7 @@ def _error(http_status: int, status: StatusInfo, label: str, challenge: str) -> 
     if http_status == 429:
         return _busy(f"{shown} at {label}")
     if http_status in RETRY_STATUSES or http_status >= 500:
-        return ServerFailed(
-            f"The SIS failed ({shown} at {label}).",
-            "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
-        )
+        return ServerFailed(f"The SIS failed ({shown} at {label}).", LATER)
     return RequestRefused(
         f"The SIS refused the request for {label} ({shown}).", "Check the connection's version and page size."
     )
@@ -133,10 +137,7 @@ def failure_in_good_status(status: StatusInfo, label: str) -> OneRosterError:
     }.get(status.code or "")
     if http_status is not None:
         return error_for(http_status, status, label)
-    return Malformed(
-        f"The SIS reported an error instead of data ({status.code or 'no code'} at {label}).",
-        "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
-    )
+    return Malformed(f"The SIS reported an error instead of data ({status.code or 'no code'} at {label}).", LATER)
 
 
 def _challenge(response: Response) -> str:
@@ -177,6 +178,8 @@ _OF_TOKENS = {
     "unauthorized_client": _SWITCHED_OFF,
     "unsupported_grant_type": _SWITCHED_OFF,
     "access_denied": "Check in the SIS whether the application is switched on and may be used from our address.",
+    "server_error": LATER,
+    "temporarily_unavailable": LATER,
 }
 """The remedy if a token address refuses, by its error code."""
 
@@ -196,27 +199,19 @@ class Situation:
 
 
 class TokenRefused(SignInRefused):
-    """The token endpoint refused. code: its OAuth error code, "" if it is not one of the standard's."""
+    """The token endpoint refused. code: its OAuth error code, "" if it is not one of the standard's. Two codes, and the
+    web page of a connection that has worked before, say nothing about the credentials."""
 
     def __init__(self, status: int, code: str, situation: Situation, *, web_page: bool = False) -> None:
+        failed = _OF_TOKENS.get(code) == LATER
         super().__init__(
-            f"The SIS refused the sign-in ({status}{' ' + code if code else ''} at its token address).",
+            f"The SIS {'failed' if failed else 'refused the sign-in'} ({f'{status} {code}'.strip()} at its token "
+            "address).",
             (_OF_TOKENS.get(code) or refused_credentials(situation)) + (_FIREWALL if web_page else ""),
         )
         self.status = status
         self.code = code
-
-
-class NamedElsewhere(SignInRefused):
-    """The SIS names a token address on another host. The secret is sent there only after a person entered it."""
-
-    def __init__(self, what: str, url: str) -> None:
-        shown = "".join(letter for letter in url if letter.isascii() and letter.isprintable())[:LONGEST_SHOWN]
-        super().__init__(
-            f"{what} names a token address on another host: {shown}",
-            "If that address belongs to the SIS, enter it as the token URL. Client ID and Client Secret were not sent "
-            "there.",
-        )
+        self.retryable = failed or (web_page and situation.worked)
 
 
 def named_elsewhere(target: str) -> NamedElsewhere:

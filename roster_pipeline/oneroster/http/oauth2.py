@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import httpx
 
-from roster_pipeline.oneroster.errors import Busy, NotOffered, OneRosterError, ServerFailed
+from roster_pipeline.oneroster.errors import Busy, NotOffered, OneRosterError, TokenFailed
 from roster_pipeline.oneroster.http.auth import METHODS, HeaderAuth, SignIn, basic, bearer, oauth1
 from roster_pipeline.oneroster.http.endpoint import Address, resolved, same_origin, understand, with_query
 from roster_pipeline.oneroster.http.error_mapping import (
@@ -18,6 +18,7 @@ from roster_pipeline.oneroster.http.error_mapping import (
     RETRY_STATUSES,
     Situation,
     TokenRefused,
+    is_quota,
     is_web_page,
     named_elsewhere,
 )
@@ -139,7 +140,7 @@ def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Resp
             if moved and tried <= MOST_REDIRECTS:
                 url = target
                 continue
-            if response.status not in RETRY_STATUSES:
+            if response.status not in RETRY_STATUSES and not is_quota(response):
                 break
             failure: OneRosterError = token_failed(response)
             wait = session.backoff.retry_after(response)
@@ -153,11 +154,11 @@ def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Resp
     return response
 
 
-def token_failed(response: Response) -> ServerFailed:
+def token_failed(response: Response) -> TokenFailed | Busy:
     """The error for a token address that fails or is too busy."""
     later = "It is tried again at the next sync."
-    failure = ServerFailed(f"The SIS failed at its token address ({response.status}).", later)
-    if response.status == 429:
+    failure: TokenFailed | Busy = TokenFailed(f"The SIS failed at its token address ({response.status}).", later)
+    if response.status == 429 or is_quota(response):
         failure = Busy(f"The SIS is limiting our requests ({response.status} at its token address).", later)
     failure.status = response.status
     return failure

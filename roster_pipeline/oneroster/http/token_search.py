@@ -13,14 +13,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
-from roster_pipeline.oneroster.errors import Busy, OneRosterError, ServerFailed
+from roster_pipeline.oneroster.errors import Busy, NamedElsewhere, OneRosterError, ServerFailed, TokenFailed
 from roster_pipeline.oneroster.http.auth import NoMoreTries
 from roster_pipeline.oneroster.http.endpoint import Address, Root, resolved, same_origin, token_urls
 from roster_pipeline.oneroster.http.error_mapping import (
     ABSENT_STATUSES,
     BROKEN_STATUS,
     RETRY_STATUSES,
-    NamedElsewhere,
     TokenRefused,
     named_elsewhere,
 )
@@ -99,7 +98,7 @@ def find_form(session: HttpSession, token_url: str, scopes: list[str]) -> OAuth2
             if not refusals:
                 raise
             break
-        except ServerFailed as failure:
+        except (ServerFailed, TokenFailed) as failure:
             if failure.status != BROKEN_STATUS:
                 raise
             crash = failure

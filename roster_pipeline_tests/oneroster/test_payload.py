@@ -72,6 +72,42 @@ def test_q48_references_that_name_nothing_reject_the_record_instead_of_losing_it
     assert not pulled.of("student")
 
 
+SPELLED = ({"Role": "Student", "Org": {"SourcedId": "sch-1"}}, {"ROLE": "student", "ORG_SOURCED_ID": "sch-1"})
+
+
+@pytest.mark.parametrize("role", SPELLED, ids=str)
+def test_q70_the_members_of_a_role_are_read_in_any_spelling(role: dict[str, Any]) -> None:
+    pulled = odd_server.of_people(odd_server.person("p-1", roles=[role | {"End_Date": "2026-07-31"}]))
+    (entry,) = pulled.user("p-1")["roles"]
+    assert (entry["role"], entry["org"], entry["endDate"]) == ("student", "sch-1", "2026-07-31")
+
+
+@pytest.mark.parametrize("roles", [{"primary": SPELLED[0]}, [{"student": ["sch-1"]}], [True], {"name": "student"}])
+def test_a_role_that_nobody_can_read_rejects_the_record_instead_of_losing_its_school(roles: Any) -> None:
+    readable = odd_server.person("p-1")
+    both = [*readable["roles"], *(roles if isinstance(roles, list) else [roles])]
+    pulled = odd_server.of_people(odd_server.person("p-0", roles=roles), readable, odd_server.person("p-2", roles=both))
+    assert pulled.ids == {"p-1", "p-2"}
+    assert [(one["sourcedId"], one["rule"], one["severity"]) for one in pulled.rejects] == [
+        ("p-0", "role-unreadable", "error"),
+        ("p-2", "role-unreadable", "warning"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "org", [{"org": {"sourcedId": "sch-1"}}, {"name": "Harbour", "type": "org"}, {"guid": "sch-1", "href": ""}]
+)
+def test_q48_a_reference_without_an_id_that_says_something_is_not_empty(org: dict[str, Any]) -> None:
+    somebody = odd_server.person("p-1", agents=[org], roles=None, role="student", orgs=["sch-1"])
+    pulled = odd_server.of_people(somebody, odd_server.person("p-2", roles=None, role="student", orgs=[org]))
+    assert pulled.ids == {"p-1"}
+    assert [(one["sourcedId"], one["rule"]) for one in pulled.rejects] == [
+        ("p-1", "reference-unreadable"),
+        ("p-2", "org-unreadable"),
+    ]
+    assert reference({"type": "org", "href": None}) is None
+
+
 def test_q48_people_of_orgs_that_nobody_has_seen_make_it_incomplete() -> None:
     odd_role = {"role": "student", "org": {"sourcedId": "org:17"}}
     pulled = odd_server.of_people(*(odd_server.person(f"p-{number}", roles=[odd_role]) for number in range(3)))

@@ -135,15 +135,19 @@ def date_of(year: int, month: int, number: int) -> Any:
 
 def reference(value: Any) -> Any:
     """The sourcedId of a reference: an object, a bare text or number, or a list of one. An `href`, or an address
-    instead of the id, is never fetched. Its last part is the id if there is no other id."""
+    instead of the id, is never fetched. Its last part is the id if there is no other id. An object with an empty id, or
+    with nothing but its type, refers to nothing; without any id, its other members say that there is something."""
     if type(value) is dict:
-        others = (name for name in value if str(name).lower().endswith("sourcedid"))
+        others = [name for name in value if str(name).lower().endswith("sourcedid")]
         for name in (*_REFERENCE_NAMES, *others):
             sourced_id = text(value.get(name), ID_NULLS)
             if sourced_id is not None:
                 return sourced_id
         href = value.get("href")
-        return (_id_in_address(href) or UNREADABLE) if href else None
+        if href:
+            return _id_in_address(href) or UNREADABLE
+        says = any(inner not in (None, "", [], {}) for name, inner in value.items() if name != "type")
+        return UNREADABLE if says and not others and "id" not in value else None
     if isinstance(value, list):
         if not value:
             return None

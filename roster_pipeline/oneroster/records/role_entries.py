@@ -37,9 +37,12 @@ ROLES = {
 DATE_UNREADABLE = "date-unreadable"
 """Rule of a role whose begin or end cannot be read: it counts as current, and may have ended."""
 CONTACT_ROLES = frozenset(("guardian", "parent", "relative"))
+_UNREAD_ROLE = ("roles", "role-unreadable")
 DAY_FIRST, MONTH_FIRST = "day first", "month first"
 _ORG_NAMES = ("org", "orgSourcedId", "orgs", "orgSourcedIds", "school", "schoolSourcedId")
 """Members of an entry that may name its org, the standard's first."""
+_MEMBERS = {name.lower(): name for name in ("role", "roleType", "beginDate", "endDate", *_ORG_NAMES)}
+"""Folded name to the standard's spelling, of the members of an entry."""
 _SPELLED = frozenset(ROLES.values())
 _YEAR_FIRST = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})(?:[T ].*)?$")
 _YEAR_LAST = re.compile(r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4})(?:[T ].*)?$")
@@ -76,7 +79,10 @@ def role_entries(record: dict[str, Any], dates: "Dates") -> tuple[list[Entry], D
                 all_with_org = all_with_org and entry["org"] is not None
         if entries and all_with_org:
             return _with_other_orgs(record, entries), dropped
-    return _with_other_orgs(record, _with_orgs(record, entries, dropped)), dropped
+    entries = _with_other_orgs(record, _with_orgs(record, entries, dropped))
+    if _UNREAD_ROLE in dropped and not any(entry["org"] for entry in entries):
+        raise Rejection(*_UNREAD_ROLE)
+    return entries, dropped
 
 
 def without_contacts(users: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -110,15 +116,21 @@ def _entries_of_item(item: Any, dates: "Dates", dropped: Dropped) -> list[Entry]
     if type(item) is not dict:
         role = role_name(item)
         if role is UNREADABLE:
-            dropped.append(("roles", "role-unreadable"))
+            dropped.append(_UNREAD_ROLE)
             return []
         return [_entry(role)] if role is not None else []
+    if "role" not in item:
+        named = {_MEMBERS[name]: value for key, value in item.items() if (name := folded(key)) in _MEMBERS}
+        if item and not named:
+            dropped.append(_UNREAD_ROLE)
+            return []
+        item = named
     get = item.get
     role = get("role")
     if type(role) is not str or role not in _SPELLED:
         role = role_name(role)
     if role is UNREADABLE:
-        raise Rejection("roles", "role-unreadable")
+        raise Rejection(*_UNREAD_ROLE)
     org_stated = get("org")
     org = org_stated.get("sourcedId") if type(org_stated) is dict else None
     orgs: list[str | None] = [org]
@@ -154,6 +166,7 @@ def _with_orgs(record: dict[str, Any], entries: list[Entry], dropped: Dropped) -
         primary = reference(record.get("primaryOrg"))
         if isinstance(primary, str):
             orgs = [primary]
+        all_read = all_read and primary is not UNREADABLE
     contact = bool(entries) and all(entry["role"] in CONTACT_ROLES for entry in entries)
     if not all_read:
         if not orgs and not with_org and not contact:

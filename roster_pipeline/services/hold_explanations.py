@@ -3,8 +3,9 @@ the last syncs. There, the guards on archivals, creations, restorations and upda
 counts, to show the effect of a changed limit; of the others only findings are stored. Pure functions."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,17 @@ def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = Tr
             key = (finding["guard"], finding["message"], vocabulary.is_overridable(finding))
             found.setdefault(key, []).append(kind)
             reported |= set() if finding.get("repeats") else {key}
-    why = [Why(*key, ADVICE.get(key[0], ""), tuple(of), key not in reported) for key, of in found.items()]
-    kinds.sort(key=lambda kind: vocabulary.held_place(kind.role, kind.action))
-    return HoldExplanation(tuple(kinds), tuple(sorted(why, key=lambda one: (one.repeats, one.overridable, -one.rows))))
+    why = [Why(*key, ADVICE.get(key[0], ""), _together(of), key not in reported) for key, of in found.items()]
+    every = sorted(_together(kinds), key=lambda kind: vocabulary.held_place(kind.role, kind.action))
+    return HoldExplanation(tuple(every), tuple(sorted(why, key=lambda one: (one.repeats, one.overridable, -one.rows))))
+
+
+def _together(kinds: Iterable[Kind]) -> tuple[Kind, ...]:
+    """One kind for the lines of a verdict that differ only in the guards that judge single rows."""
+    rows = Counter[Kind]()
+    for kind in kinds:
+        rows[replace(kind, rows=0)] += kind.rows
+    return tuple(replace(kind, rows=number) for kind, number in rows.items())
 
 
 @dataclass(frozen=True)

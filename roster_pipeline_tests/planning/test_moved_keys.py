@@ -10,6 +10,7 @@ import pytest
 from roster_pipeline.planning.guards import Verdict, judge
 from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.planning.plan_stats import plan_stats_of
+from roster_pipeline.services.hold_explanations import hold_explanation_of
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CONTACT_FIELDS
 from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, allows, cleaned, entry, school, user
@@ -255,6 +256,11 @@ def test_a_row_that_two_guards_judge_alone_says_both_reasons(people: int, others
     both = {"moved_keys student_or_staff": {"moved_keys", "student_or_staff"}, "student_or_staff": {"student_or_staff"}}
     assert held == both | ({"moved_keys": {"moved_keys"}} if others_wait else {})
     assert allows(verdict, "student", "update", "moved_keys") is not others_wait
+    explained = hold_explanation_of(verdict.held)
+    teachers, students = ("teacher", 2), [("student", 3)] * others_wait
+    assert [(kind.role, kind.rows) for kind in explained.kinds] == [*students, teachers]
+    why = {one.guard: sorted((kind.role, kind.rows) for kind in one.kinds) for one in explained.why}
+    assert why == {"student_or_staff": [teachers], "moved_keys": [*students, ("teacher", 1)]}
 
 
 def test_messages_carry_counts_and_no_values() -> None:

@@ -1,5 +1,7 @@
 """Encodings, and unreadable rows: each is recorded, and if it may be about anybody, the bundle is incomplete."""
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,15 @@ def test_a_cell_with_a_comma_a_quote_or_a_line_break(
     result = read(tmp_path, users_with(2, LINES[2].replace(b"Mira", cell)))
     assert next((one["givenName"] for one in result.users if one["sourcedId"] == "stu-2"), None) == name
     assert (sorted(set(result.rules)), result.proof.complete) == (rules, complete)
+
+
+def test_a_blank_before_the_quotation_marks_is_no_part_of_a_cell(tmp_path: Path) -> None:
+    usual = read(tmp_path / "usual", bundle_11(*PEOPLE))
+    rows = csv.reader(io.StringIO(b"\n".join(LINES).decode()))
+    blanks = "".join(", ".join(f'"{cell}"' for cell in row) + "\r\n" for row in rows)
+    result = read(tmp_path / "blanks", bundle_11() | {"users.csv": blanks.encode()})
+    assert result.proof.complete
+    assert result.users == usual.users
 
 
 def test_a_quote_out_of_place_rejects_its_row_and_makes_the_bundle_incomplete(tmp_path: Path) -> None:

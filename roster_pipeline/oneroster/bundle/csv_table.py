@@ -80,7 +80,10 @@ class Table:
         self._text = io.TextIOWrapper(member.open(), seen.encoding, errors="replace", newline="")
         self._reader = csv.reader(self._lines(), strict=True)
         try:
-            self.header = self._read_header()
+            header = self._read_header()
+            self.header = [name.strip('"') for name in header]
+            if self.header != header:  # a blank stands before each quotation mark
+                self._reader = csv.reader(self._lines(), strict=True, skipinitialspace=True)
         except BaseException:
             self._text.close()
             raise

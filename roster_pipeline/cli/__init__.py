@@ -1,6 +1,8 @@
 """The `roster` command: settings, syncs, plans, holds and people, for the terminal and for scripts. This module lists
 every command, in the order of the help."""
 
+import atexit
+import gc
 import sys
 import warnings
 from collections.abc import Callable
@@ -122,6 +124,7 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):  # names have more letters than some terminals
         sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
     end_by_signals()
+    atexit.register(gc.freeze)  # the last look of the garbage collector takes up to 2 s; the process's end frees it all
     app(prog_name="roster")
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -47,6 +49,9 @@ def _leave_to_parent() -> None:
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)
+atexit.register(
+    gc.freeze
+)  # the last look of the garbage collector takes up to 2 s; the end of the process frees it all
 
 
 class EventLog(PostgresEventLogStorage):

@@ -113,6 +113,21 @@ def test_dev_ends_with_the_first_child_that_ends(environment: dict[str, str]) ->
     assert "The Dagster daemon ended by itself" in out
 
 
+@pytest.mark.parametrize(
+    "started",
+    [
+        "import sys; sys.argv = ['roster', '--version']; from roster_pipeline.cli import main; main()",
+        "import roster_pipeline.runtime.instance",
+    ],
+)
+def test_a_command_and_a_process_of_dagster_end_without_a_last_garbage_collection(started: str) -> None:
+    at_the_end = "import atexit, gc; atexit.register(lambda: print('left alone:', gc.get_freeze_count() > 10_000))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{at_the_end}; {started}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "left alone: True"
+
+
 def test_a_port_in_use_is_named_before_anything_starts(roster: Roster) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -161,11 +161,12 @@ def _operator_link(database: databases.Database) -> str:
 
 
 def _commands(workspace: Path, port: int, console_port: int, simulator_port: int | None) -> dict[str, list[str]]:
-    python = [sys.executable, "-m"]
+    python, quiet = [sys.executable, "-m"], ["--log-level", "warning", "--code-server-log-level", "error"]
     commands = {
         "Dagster UI": [*python, "roster_pipeline.cli", "web", "--workspace", str(workspace), "--port", str(port)],
-        # at its usual level, the lines of each sensor push the links off the screen within a minute
-        "Dagster daemon": [*python, "dagster._daemon", "run", "-w", str(workspace), "--log-level", "warning"],
+        # at their usual levels, the lines of sensors, and of the code server that Dagster replaces once a minute, push
+        # the links off the screen
+        "Dagster daemon": [*python, "dagster._daemon", "run", "-w", str(workspace), *quiet],
         "console": [*python, "roster_pipeline.cli", "console", "--port", str(console_port)],
     }
     if simulator_port is not None:

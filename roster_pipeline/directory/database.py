@@ -35,6 +35,9 @@ select set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalive
 """
 """The same on the server's side. PostgreSQL drops the locks of a lost machine after a minute. Its default is two
 hours."""
+LOCK_SECONDS = 300
+"""How long a statement waits for rows or tables that another session has locked. No transaction of ours takes so long,
+so it is somebody's open transaction. Our advisory locks are not limited (`locks`)."""
 NAME = "PGAPPNAME"
 """The name of our sessions. A process may use another name, so that another process can end its sessions."""
 LOOK_EVERY = 1.0
@@ -65,8 +68,10 @@ EXHAUSTED = {
 """For each SQLSTATE: what is used up, and what to do."""
 NO_RIGHT = "42501"
 """SQLSTATE of insufficient privilege."""
-BUSY = ("40001", "40P01", "55P03", "57014")
-"""SQLSTATEs of serialization failure, deadlock, lock not available, cancellation: later it may succeed."""
+BUSY = ("40001", "40P01", "57014")
+"""SQLSTATEs of serialization failure, deadlock, cancellation: later it may succeed."""
+LOCKED = "55P03"
+"""SQLSTATE of a lock that was not free in time."""
 
 
 class Database:
@@ -141,6 +146,7 @@ class Database:
         entry.info[CLOSES] = self._closes
         connection.execute(f"set temp_buffers = '{STAGING_MEMORY}'")
         connection.execute(NOTICE_LOST_MACHINES)
+        connection.execute(f"set lock_timeout = '{LOCK_SECONDS}s'")
         connection.commit()
 
     def _given_back(self, connection: object, entry: ConnectionPoolEntry) -> None:
@@ -254,6 +260,12 @@ def translated(problem: DBAPIError | psycopg.Error) -> DirectoryError:
     state = origin.sqlstate
     if state in BUSY:
         return DatabaseBusy(f"Another change of the directory was in the way (SQLSTATE {state}).", "Run it again.")
+    if state == LOCKED:
+        return DatabaseBusy(
+            f"Another session keeps rows or tables of the directory locked (SQLSTATE {state}). Nothing was written.",
+            "End its transaction, perhaps one that is open in psql (docs/operations.md, A run that is stuck). Then run "
+            "it again.",
+        )
     if state in EXHAUSTED:
         what, remedy = EXHAUSTED[state]
         return DatabaseExhausted(f"{what} (SQLSTATE {state}). Nothing was written.", remedy)

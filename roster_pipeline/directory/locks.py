@@ -11,7 +11,7 @@ from threading import Event, Thread
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.database import LOCK_SECONDS, Database, DirectoryError
 
 LOOK_EVERY = 5.0
 """Seconds between two checks of a running process that it still has its lock."""
@@ -19,6 +19,8 @@ AGAIN_AFTER = 1.0
 """Seconds after which a process that lost its lock with the database tries to take it again."""
 TAKEN_WITHIN = 10.0
 """Seconds that a run waits for its lock. If the database is away, the run fails by itself soon enough."""
+WAITING = "select set_config('lock_timeout', '0', true), {}, set_config('lock_timeout', :usual, true)"
+"""An advisory lock is waited for as long as it takes, since the pull of a slow SIS may take an hour."""
 HELD = """
 select run from unnest(cast(:runs as text[])) run where exists (
     select from pg_locks l join pg_database d on d.oid = l.database
@@ -35,10 +37,8 @@ def lock_district(conn: Connection, district_id: int) -> None:
 
 def lock_district_of(conn: Connection, plan_id: int) -> None:
     """The same for the district of a plan. Nothing is locked if there is no such plan."""
-    query = (
-        "select pg_advisory_xact_lock(hashtextextended('roster district ' || district_id, 0)) from plan where id = :id"
-    )
-    conn.execute(text(query), {"id": plan_id})
+    lock = WAITING.format("pg_advisory_xact_lock(hashtextextended('roster district ' || district_id, 0))")
+    conn.execute(text(f"{lock} from plan where id = :id"), {"id": plan_id, "usual": f"{LOCK_SECONDS}s"})
 
 
 def lock_district_for_reading(conn: Connection, district_id: int) -> None:
@@ -148,4 +148,5 @@ def _give_back(conn: Connection, name: str) -> None:
 
 
 def _lock(conn: Connection, function: str, name: str) -> object:
-    return conn.scalar(text(f"select {function}(hashtextextended(:name, 0))"), {"name": f"roster {name}"})
+    query = text(WAITING.format(f"{function}(hashtextextended(:name, 0))"))
+    return conn.execute(query, {"name": f"roster {name}", "usual": f"{LOCK_SECONDS}s"}).one()[1]

@@ -1,14 +1,16 @@
 """Several at once: changes of a district are serialised, nothing deadlocks, nobody is made twice."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory import database as databases
+from roster_pipeline.directory import locks
 from roster_pipeline.directory.apply import PlanStale, SyncResult
-from roster_pipeline.directory.database import Database, DatabaseUnreachable
-from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.database import Database, DatabaseBusy, DatabaseUnreachable
+from roster_pipeline.directory.locks import lock_district, lock_district_of
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory import builders
 
@@ -102,3 +104,31 @@ def test_a_connection_that_is_in_use_while_its_database_is_closed_is_closed_when
         again = conn.connection.driver_connection
     with database.begin() as conn:
         assert conn.connection.driver_connection is again, "the pool of an open database keeps its connections"
+
+
+def test_a_transaction_that_somebody_left_open_ends_the_wait_with_a_message_but_our_own_locks_are_waited_for(
+    database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan_id = builders.write_plan(database, lincoln, [builders.newcomer("u1")])
+    for module in (databases, locks):
+        monkeypatch.setattr(module, "LOCK_SECONDS", 1)
+    impatient = Database(database.engine.url)
+
+    def locks_of_the_district() -> None:
+        with impatient.begin() as conn:
+            lock_district(conn, lincoln.district_id)
+        with impatient.begin() as conn:
+            lock_district_of(conn, plan_id)
+
+    with database.begin() as left_open, ThreadPoolExecutor() as pool:
+        left_open.execute(text("lock table person in access exclusive mode"))
+        with pytest.raises(DatabaseBusy, match=r"keeps rows or tables of the directory locked.*\n.*open in psql"):
+            builders.apply_plan(impatient, plan_id, who="night")
+        lock_district(left_open, lincoln.district_id)
+        waiting = pool.submit(locks_of_the_district)
+        time.sleep(2.5)
+        assert not waiting.done()
+        left_open.rollback()
+        waiting.result()
+    impatient.close()
+    assert builders.apply_plan(database, plan_id, who="night").outcome == "applied"

@@ -19,10 +19,11 @@ pytestmark = [
 ]
 GROW = """
 import os, shutil
+from contextlib import suppress
 from pathlib import Path
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.runtime.embedded import addresses
+from roster_pipeline.runtime.embedded import _create_if_missing, addresses
 from roster_pipeline.settings.installation import home
 
 database = Database(addresses().roster)
@@ -35,8 +36,19 @@ try:
         conn.exec_driver_sql("insert into filling select repeat(md5(n::text), 30) from generate_series(1, 5000) n")
 except DirectoryError as problem:
     print(problem)
-filler.unlink()
+for kept in home().glob("postgres/base/*/pg_internal.init"):  # what a new connection writes if it is missing
+    kept.unlink()
+with suppress(OSError), (home() / "rest").open("wb", buffering=0) as rest:
+    while rest.write(bytes(4096)):
+        pass
 database.close()
+for connect in (database.begin().__enter__, lambda: _create_if_missing(database.engine.url, "ROSTER_DATABASE_URL")):
+    try:
+        connect()
+    except DirectoryError as problem:
+        print(problem)
+for file in (filler, home() / "rest"):
+    file.unlink()
 """
 
 
@@ -61,8 +73,7 @@ def test_a_first_command_on_a_full_disk_says_so(open_folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_change_that_finds_no_room_says_so(open_folder: Path) -> None:
+def test_a_change_and_a_connection_that_find_no_room_say_so(open_folder: Path) -> None:
     done = on_a_disk_of("200m", ["-c", GROW], open_folder)
-    assert done.stdout.startswith("The disk of the database server is full (SQLSTATE 53100). Nothing was written."), (
-        done
-    )
+    said = [line for line in done.stdout.splitlines() if not line.startswith("Make room")]
+    assert said == ["The disk of the database server is full (SQLSTATE 53100). Nothing was written."] * 3, done

@@ -66,6 +66,9 @@ EXHAUSTED = {
     ),
 }
 """For each SQLSTATE: what is used up, and what to do."""
+NO_ROOM = "No space left on device"
+"""A refused connection has no SQLSTATE, but these words if the disk is full, in English. The embedded server has no
+other language."""
 NO_RIGHT = "42501"
 """SQLSTATE of insufficient privilege."""
 BUSY = ("40001", "40P01", "57014")
@@ -257,7 +260,7 @@ def translated(problem: DBAPIError | psycopg.Error) -> DirectoryError:
     origin = problem.orig if isinstance(problem, DBAPIError) else problem
     if not isinstance(origin, psycopg.Error):
         return StatementFailed(None)
-    state = origin.sqlstate
+    state = origin.sqlstate or ("53100" if NO_ROOM in str(origin) else None)
     if state in BUSY:
         return DatabaseBusy(f"Another change of the directory was in the way (SQLSTATE {state}).", "Run it again.")
     if state == LOCKED:

@@ -28,6 +28,7 @@ from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from roster_pipeline.directory.database import DatabaseExhausted, translated
 from roster_pipeline.errors import RosterError
 from roster_pipeline.runtime import processes
 from roster_pipeline.settings.installation import Places, SecretKey, home
@@ -220,8 +221,12 @@ def _given(variable: str, address: str) -> URL:
 def _create_if_missing(url: URL, variable: str) -> None:
     """Make a database if it is missing. The server's message about a missing database depends on its language, so this
     reads its list of databases."""
-    with suppress(psycopg.OperationalError):
+    try:
         plain_connection(url).close()
+    except psycopg.OperationalError as refusal:
+        if isinstance(problem := translated(refusal), DatabaseExhausted):
+            raise problem from None
+    else:
         return
     user, where = url.username or "this user", f"{url.host or 'its socket'}:{url.port or 5432}"
     try:

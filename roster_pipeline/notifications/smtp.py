@@ -46,6 +46,10 @@ CUT_AGAIN_AFTER = 0.2
 TOO_LARGE = 552
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_CLOCK = "Check the clock of this machine. If it is right, the mail server needs a new certificate."
+_OTHER_NAME = f"Write the host name for which the certificate was made in {SMTP_URL}."
+_OF_CERTIFICATES = {9: _CLOCK, 10: _CLOCK, 62: _OTHER_NAME, 64: _OTHER_NAME}
+"""The remedy if a certificate is not valid yet, has expired, or names another host or IP address, by OpenSSL's code."""
 _ENHANCED_CODE = re.compile(rb"\b[245]\.\d{1,3}\.\d{1,3}\b")
 
 
@@ -243,9 +247,10 @@ def _not_connected(where: str, problem: Exception) -> MailError:
             )
         case ssl.SSLError():
             reason = getattr(problem, "verify_message", "") or problem.reason or "TLS failed"
+            remedy = "Check host and port, or add the server's authority to the system's (SSL_CERT_FILE)."
             return ServerAwayError(
-                f"no secure connection to {where}: {reason}.",
-                "Check host and port, or add the server's authority to the system's (SSL_CERT_FILE).",
+                f"no secure connection to {where}: {reason.rstrip('.')}.",
+                _OF_CERTIFICATES.get(getattr(problem, "verify_code", 0), remedy),
             )
         case smtplib.SMTPNotSupportedError():
             return ServerAwayError(
@@ -254,6 +259,11 @@ def _not_connected(where: str, problem: Exception) -> MailError:
             )
         case smtplib.SMTPResponseException():
             return ServerAwayError(f"{where} turned us away{_code(problem)}.", "It is tried again later.")
+        case smtplib.SMTPServerDisconnected():
+            return ServerAwayError(
+                f"{where} takes connections, but does not answer as a mail server.",
+                f"Check host and port in {SMTP_URL}; port 465 needs smtps://. Otherwise ask those who run the server.",
+            )
         case _:
             return ServerAwayError(
                 f"{where} cannot be reached ({type(problem).__name__}).", f"Check host and port in {SMTP_URL}."

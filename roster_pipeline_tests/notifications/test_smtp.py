@@ -1,6 +1,7 @@
 """Mails over a real SMTP server: deliveries, refusals, and the texts of errors."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -16,6 +18,7 @@ from roster_pipeline.notifications import mail
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.smtp import Server, SmtpMailer, mailer_from
 from roster_pipeline.settings.installation import MailServer
+from roster_pipeline_tests.certificates import private_authority
 from roster_pipeline_tests.notifications.conftest import PASSWORD, USER, Certificates, Sink
 from roster_pipeline_tests.notifications.examples import GOOD, NIGHT
 
@@ -98,6 +101,24 @@ def test_a_certificate_nobody_vouches_for_is_refused(serve: Serve, certificates:
     assert sink.messages == []
 
 
+@pytest.mark.parametrize(
+    ("made", "remedy"),
+    [({"expired": True}, "needs a new certificate"), ({"address": "127.0.0.2"}, "host name for which the certificate")],
+)
+def test_a_certificate_that_has_expired_or_is_for_another_host_has_a_remedy_of_its_own(
+    serve: Serve, tmp_path: Path, made: dict[str, Any], remedy: str
+) -> None:
+    files = private_authority(tmp_path, **made)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(files.certificate, files.key)
+    sink = serve(ssl_context=server)
+    trusting = ssl.create_default_context(cafile=str(files.authority))
+    mailer = SmtpMailer(f"smtps://127.0.0.1:{sink.port}", SENDER, tls=trusting, timeout=5)
+    with pytest.raises(mail.ServerAwayError, match=remedy) as caught:
+        mailer.check()
+    assert ".." not in caught.value.message
+
+
 def test_a_server_without_starttls_gets_nothing(serve: Serve) -> None:
     sink = serve()
     with pytest.raises(mail.TemporaryDeliveryError, match="does not offer"):
@@ -161,7 +182,7 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
 def test_a_silent_server_does_not_hold_us_for_long() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mailer = SmtpMailer(f"smtp://127.0.0.1:{silent.getsockname()[1]}", SENDER, timeout=0.2)
-        with pytest.raises(mail.TemporaryDeliveryError, match="cannot be reached"):
+        with pytest.raises(mail.ServerAwayError, match=r"takes connections, but does not answer(.|\n)*465 needs smtps"):
             mailer.send(IDENTITY, [OWNER], MAIL)
 
 

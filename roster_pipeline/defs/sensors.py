@@ -189,12 +189,17 @@ def watch_runs(context: dg.SensorEvaluationContext, directory: DirectoryResource
     """
     from roster_pipeline.defs.run_coordinator import fail_lost_runs, retry_missed_runs
     from roster_pipeline.runtime.run_queue import findings, look_at_runs, recent_beats
-    from roster_pipeline.sync.health_checks import mails_given_up, sessions, watch_installation
+    from roster_pipeline.sync.health_checks import (
+        mails_given_up,
+        mails_waiting,
+        sessions,
+        watch_installation,
+    )
 
     database, before = directory.database(), json.loads(context.cursor or "{}")
     queue = look_at_runs(context.instance, database)
     beats = recent_beats(queue, [(at, daemon) for at, daemon in before.get("beats", ())])
-    items = [*findings(queue, beats), mails_given_up(database), sessions(database)]
+    items = [*findings(queue, beats), mails_given_up(database), mails_waiting(database), sessions(database)]
     swept = fail_lost_runs(context.instance, queue, before.get("lost", ()))
     missed = retry_missed_runs(context.instance, queue)
     red = [item.name for item in items if item.ok is False]

@@ -202,6 +202,11 @@ def open_alerts(conn: Connection) -> list[Alert]:
     return _alerts(conn, shown + "where cleared_at is null order by id", {})
 
 
+def of_installation(conn: Connection) -> list[Alert]:
+    """The open alerts for the operators alone, oldest first."""
+    return [alert for alert in open_alerts(conn) if alert.school_id is None and alert.connection_id is None]
+
+
 def _alerts(conn: Connection, query: str, given: dict[str, Any]) -> list[Alert]:
     return [Alert(**row) for row in conn.execute(text(query), given).mappings()]
 

@@ -137,6 +137,19 @@ def given_up(conn: Connection, since: datetime) -> int:
     return conn.scalar(select(func.count()).select_from(outbox).where(outbox.c.dead_at >= since)) or 0
 
 
+def not_leaving(conn: Connection, since: datetime) -> tuple[int, str | None]:
+    """How many mails have waited since then without an attempt that counts, and why the last try failed. Either the
+    server takes no mail at all, or nobody tried."""
+    waits = (
+        outbox.c.sent_at.is_(None),
+        outbox.c.dead_at.is_(None),
+        outbox.c.attempts == 0,
+        outbox.c.created_at < since,
+    )
+    number, why = conn.execute(select(func.count(), func.max(outbox.c.error)).where(*waits)).one()
+    return number, why
+
+
 def _messages() -> Select[Any]:
     """Messages, and the key of the school: a header of the mail contains it, so that mail rules can sort by it."""
     key = select(school.c.key).where(school.c.id == outbox.c.school_id).scalar_subquery()

@@ -39,6 +39,8 @@ INSTALLATION = "installation"
 HEARTBEAT_SECONDS = 10.0
 UNREAD = timedelta(days=7)
 """For so long, a mail that was given up is a problem. After that, its news are old."""
+LATE = timedelta(hours=1)
+"""A restart of a mail server is over by then."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
     yield _server_log(verbosity)
     yield _item("key", _key, connections)
     yield _item("mail", _mail)
-    yield mails_given_up(database)
+    yield from (mails_given_up(database), mails_waiting(database))
     yield _alert_addresses()
     settings = _item("settings", _settings)
     yield settings
@@ -140,6 +142,16 @@ def mails_given_up(database: Database) -> Item:
     number = database.call(outbox.given_up, datetime.now(UTC) - UNREAD)
     remedy = "See why: roster outbox list --dead. Send one again: roster outbox retry NUMBER" if number else ""
     return Item("given-up mails", not number, f"{number} in the last seven days" if number else "none", remedy)
+
+
+def mails_waiting(database: Database) -> Item:
+    """Mails that nobody gets until somebody repairs something, since the server takes none or nothing sends them."""
+    number, why = database.call(outbox.not_leaving, datetime.now(UTC) - LATE)
+    if not number:
+        return Item("waiting mails", True, "none for more than an hour")
+    waited = f"{counted(number, 'mail has', 'mails have')} waited for more than an hour: {why or 'nothing sends them'}"
+    remedy = "The line mail of roster doctor says what to correct. Then they are sent; none is given up meanwhile."
+    return Item("waiting mails", False, waited.rstrip("."), remedy)
 
 
 def _alert_addresses() -> Item:

@@ -46,6 +46,18 @@ def test_everybody_sees_their_own_schools(signed_in: SignedIn, database: Databas
     assert named[OPERATOR] == 3
 
 
+def test_operators_see_the_problems_of_the_installation_which_may_keep_mails_from_them(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    message = "Waiting mails: 3 mails have waited for more than an hour"
+    database.call(alerts.open_alert, "installation", "waiting mails", message)
+    database.call(alerts.open_alert, "school lincoln", "fetch", "The SIS is away", school=lincoln.id)
+    said = words_of(signed_in(OPERATOR).get("/").text)
+    assert f"Problems of the installation {message}, since " in said
+    assert "The SIS is away, since" not in said
+    assert "Problems of the installation" not in words_of(signed_in(MANAGER).get("/").text)
+
+
 def test_counts_are_of_what_one_may_see(database: Database, lincoln: SchoolRow, foreign: SchoolRow) -> None:
     held_creates(database, foreign, "f1")
     assert _asked(database).held == 1

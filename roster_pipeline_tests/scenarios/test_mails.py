@@ -12,7 +12,7 @@ from roster_pipeline.defs.sensors import send_mail, watch_runs
 from roster_pipeline.directory import outbox
 from roster_pipeline.directory.database import Database, SharedSessions
 from roster_pipeline.directory.locks import alone
-from roster_pipeline.sync.health_checks import mails_given_up
+from roster_pipeline.sync.health_checks import mails_given_up, mails_waiting
 from roster_pipeline.sync.outbox_sender import due_at, put_digests, put_reports, send_due
 from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.district import District
@@ -158,6 +158,28 @@ def test_the_operators_learn_that_mails_were_given_up(
     assert "Set pool_mode = session" in said
     assert "Given-up mails: 1 in the last seven days" in said
     assert "roster outbox list --dead" in said
+
+
+def test_a_mail_server_that_is_away_for_an_hour_is_a_problem_until_the_mails_have_left(
+    district: District, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    district.add_school(report_to=["it@example.org"])
+    district.run_sync()
+    here = os.environ["ROSTER_SMTP_URL"]
+    monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
+    send_due(district.database, InstallationResource().mailer())
+    assert mails_waiting(district.database).ok, "it may be a restart"
+    district.execute("update outbox set created_at = now() - interval '61 minutes', due_at = now()")
+    item = mails_waiting(district.database)
+    assert not item.ok
+    assert item.detail == (
+        "1 mail has waited for more than an hour: the mail server 127.0.0.1:9 cannot be reached "
+        "(ConnectionRefusedError)"
+    )
+    monkeypatch.setenv("ROSTER_SMTP_URL", here)
+    send_due(district.database, InstallationResource().mailer())
+    assert mails_waiting(district.database).ok
+    assert len(mailbox.messages) == 1
 
 
 def test_two_looks_at_the_outbox_do_not_overlap(district: District, mailbox: Mailbox) -> None:

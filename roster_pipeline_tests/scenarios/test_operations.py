@@ -86,6 +86,7 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
         "schema",
         "key",
         "given-up mails",
+        "waiting mails",
         "disk",
         "settings",
         "retention",

@@ -15,7 +15,7 @@ from roster_pipeline.console.forms import KEY_WORDS, TAKEN, addresses
 from roster_pipeline.console.launchers import launch_all
 from roster_pipeline.console.page import ROWS, Listed, database, day_of, form, list_filter, page, redirect, route, texts
 from roster_pipeline.console.session import district_of, nothing_here, viewer
-from roster_pipeline.directory import audit, school_history, school_overview, tenant_changes, tenants
+from roster_pipeline.directory import alerts, audit, school_history, school_overview, tenant_changes, tenants
 from roster_pipeline.directory.accounts import Account, Place
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import access_changes, school_changes
@@ -64,10 +64,12 @@ def show_overview(request: Request) -> Response:
             offset=filters.offset,
         )
         districts = tenants.list_districts(opened) if who.may_give_access else []
+        problems = alerts.of_installation(opened) if who.operator else []
     return page(
         request,
         "overview.html",
         districts=[row for row in districts if who.may_manage(row.id)],
+        problems=problems,
         found=found,
         lines=[(school, status_of(school), next_run(school, now)) for school in found.page],
         states=list(STATE_NAMES.items()),

@@ -62,7 +62,7 @@ class DemoSchool:
 
 
 SCHOOLS = (
-    DemoSchool("cedar-elementary", "Cedar Elementary", "northside-sis", "sch-1"),
+    DemoSchool("cedar-high", "Cedar High", "northside-sis", "sch-1"),
     DemoSchool("harbour-middle", "Harbour Middle School", "northside-sis", "sch-2"),
     DemoSchool("lincoln-high", "Lincoln High", "southside-sis", "sch-1"),
 )

@@ -44,7 +44,7 @@ def test_three_nights_end_with_a_report_and_mails(environment: dict[str, str]) -
     nights = ran.stdout.split("Night ")[1:]
     assert len(nights) == 3
     assert _numbers(nights[0], "Lincoln High")[0] > 400
-    created, updated, restored, _, archived, held, _ = _numbers(nights[1], "Cedar Elementary ")
+    created, updated, restored, _, archived, held, _ = _numbers(nights[1], "Cedar High ")
     assert (restored, held) == (1, 0)
     assert min(created, updated, archived) >= 1
     assert _numbers(nights[2], "Lincoln High")[4:6] == [0, 4]

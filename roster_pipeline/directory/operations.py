@@ -1,8 +1,7 @@
 """For operators: metrics for Prometheus, the deletion of old rows, the erasure of one person.
 
-Metrics (text format 0.0.4) are counts and times by school key. Old rows are raw records, sent mails, notes of nights
-and cleared alerts. The ledger, the change log and the audit are never deleted, because rollbacks and questions need
-them.
+Metrics (text format 0.0.4) are counts and times by school key. Old rows are raw records, mails, notes of nights and
+cleared alerts. The ledger, the change log and the audit are never deleted, because rollbacks and questions need them.
 
 No sync deletes anybody. Only a person erases a person, by hand: everything that the directory holds of them and of
 those who were merged into them. While the SIS still has the person, the next sync creates them again, so erase them in
@@ -31,7 +30,7 @@ OF_A_SCHOOL = {
 OF_ALL = {
     "alerts": ("roster_open_alerts", "Alerts that are open"),
     "waiting": ("roster_outbox_waiting", "Mails that wait to be sent"),
-    "dead": ("roster_outbox_dead", "Mails that were given up"),
+    "dead": ("roster_outbox_dead", "Mails that were given up in the last seven days"),
 }
 SCHOOLS = """
 select s.key as school, extract(epoch from done.at) as last_sync, done.seconds, done.held,
@@ -54,10 +53,10 @@ where m.status = 'active' group by s.key, m.role order by s.key, m.role
 REST = """
 select (select count(*) from alert where cleared_at is null) as alerts,
     (select count(*) from outbox where sent_at is null and dead_at is null) as waiting,
-    (select count(*) from outbox where dead_at is not null) as dead
+    (select count(*) from outbox where dead_at >= now() - interval '7 days') as dead
 """
 OLD = {
-    "mails": "delete from outbox where sent_at < now() - cast(:age as interval)",
+    "mails": "delete from outbox where coalesce(sent_at, dead_at) < now() - cast(:age as interval)",
     "row details": (
         "update outbox set attachment = null where attachment is not null and dead_at < now() - interval '7 days'"
     ),

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.defs.resources import InstallationResource
-from roster_pipeline.directory.operations import drop_old
+from roster_pipeline.directory.operations import drop_old, exposition
 from roster_pipeline.settings.installation import Retention
 from roster_pipeline.sync import outbox_sender
 from roster_pipeline.sync.health_checks import prune
@@ -106,3 +106,18 @@ def test_row_details_of_a_mail_that_was_given_up_go_after_a_week(district: Distr
         conn.execute(text("update outbox set dead_at = dead_at - interval '8 days'"))
         assert drop_old(conn, timedelta(days=90))["row details"] == 1
     assert district.count("outbox", "attachment is not null") == 0
+
+
+def test_a_mail_that_was_given_up_is_counted_for_a_week_and_deleted_with_the_sent_ones(
+    district: District, mailbox: Mailbox
+) -> None:
+    district.add_school(report_to=["it@example.org", "nobody@example.org"])
+    district.run_sync()
+    assert send_due(district.database, InstallationResource().mailer()).dead == 1
+    assert "roster_outbox_dead 1\n" in exposition(district.database)
+    district.execute("update outbox set dead_at = dead_at - interval '8 days'")
+    assert "roster_outbox_dead 0\n" in exposition(district.database), "so that a rule on it ends its alarm"
+    assert district.database.call(drop_old, timedelta(days=90))["mails"] == 0
+    district.execute("update outbox set dead_at = dead_at - interval '83 days'")
+    assert district.database.call(drop_old, timedelta(days=90))["mails"] == 1
+    assert district.count("outbox", "sent_at is not null") == 1

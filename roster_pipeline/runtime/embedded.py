@@ -51,8 +51,9 @@ USERS = "postgres.users"
 ROOM = 100 * 2**20
 """Bytes that a new server writes before it is ready, and a little more."""
 
-QUIET_LOG = ("log_error_verbosity = terse", "log_min_error_statement = panic")
-"""The server's own log must not quote rows or statements, because they contain data of people."""
+QUIET_LOG = ("log_error_verbosity = terse", "log_min_error_statement = panic", "log_checkpoints = off")
+"""The server's own log must not quote rows or statements, because they contain data of people. Nothing deletes this
+log, so it does not note each checkpoint either, which would be every five minutes."""
 
 
 class DatabaseRefusedError(RosterError):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from roster_pipeline.oneroster.bundle import BundleBroken, WrongEncoding
+from roster_pipeline.oneroster.bundle.row_repair import RowRepair
 from roster_pipeline_tests.oneroster_bundle.writing import (
     ORGS,
     ROLE,
@@ -146,6 +147,14 @@ def test_a_blank_before_the_quotation_marks_is_no_part_of_a_cell(tmp_path: Path)
     result = read(tmp_path / "blanks", bundle_11() | {"users.csv": blanks.encode()})
     assert result.proof.complete
     assert result.users == usual.users
+
+
+@pytest.mark.timeout(30)
+def test_an_absurdly_long_cell_at_the_end_of_a_short_row_takes_no_longer_than_its_letters() -> None:
+    header = ["sourcedId", "familyName", "identifier", "email"]
+    repair = RowRepair(header, {name: at for at, name in enumerate(header)})
+    assert repair.fitted(["a", "Oduya", "1" * 120_000]) is not None
+    assert repair.fitted(["a", "Oduya", "1" * 120_000 + "!"]) is None
 
 
 def test_a_quote_out_of_place_rejects_its_row_and_makes_the_bundle_incomplete(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ CHECKS: Mapping[str, Check] = {
 """Members whose values can be recognised."""
 _LAST_FILLED: Mapping[str, Check] = {
     **CHECKS,
-    "identifier": _matches(r"^[\w.-]*\d[\w.-]*$"),
+    "identifier": _matches(r"^(?=\D*\d)[\w.-]+$"),
     "familyName": bool,
     "name": bool,
     "org": bool,

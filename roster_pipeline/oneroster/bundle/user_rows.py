@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from roster_pipeline.oneroster.bundle.columns import ColumnLayout, cell_picker, record_maker
-from roster_pipeline.oneroster.bundle.row_repair import CHECKS, Row
+from roster_pipeline.oneroster.bundle.row_repair import Row
 from roster_pipeline.oneroster.collections.proof import Hashes
 from roster_pipeline.oneroster.records.coercion import NULL_TEXTS
 from roster_pipeline.oneroster.records.role_entries import Dates, Rejection, role_entries
@@ -31,7 +31,7 @@ MOST_CACHED = 50_000
 """How many role entries are cached; a district has about schools times roles times dates of them."""
 
 HABIT_SHARE, HABIT_ROWS = 0.1, 2
-"""If more rows than both have an odd cell, it is a habit of the export and no sign of moved cells."""
+"""If more rows than both have an e-mail address in a column, it is a habit of the export and no sign of moved cells."""
 _TEXTS = tuple(name for name, _ in TEXT_FIELDS)
 _OTHERS = ("sourcedId", "status", "enabledUser", "grades", "agents", "userIds", "role", "orgs", "primaryOrg")
 _BESIDE_EMAIL = ("identifier", "sms", "phone", "givenName", "middleName", "familyName")
@@ -148,8 +148,9 @@ class UserRows:
         of_roles = ("role", "orgs", "primaryOrg") if roles is None else ()
         self._version_cells = cell_picker(columns, ("sourcedId", "givenName", "familyName", *of_roles))
         self._cells = cell_picker(columns, (*_OTHERS, *_TEXTS))
-        self._shifting = cell_picker(columns, ("email", "grades", *_BESIDE_EMAIL))
-        self._signs = Counter[str]()
+        self._email = columns.positions.get("email")
+        self._beside_email = [columns.positions[name] for name in _BESIDE_EMAIL if name in columns.positions]
+        self._rows, self._addresses = 0, Counter[int]()
         self._metadata = tuple(columns.metadata.items())
         self._cached_roles: dict[tuple[Any, ...], list[Record] | None] = {}
 
@@ -164,20 +165,18 @@ class UserRows:
 
     def moved(self, rows: Sequence[Row]) -> list[bool]:
         """Which rows have as many cells as the header, but under other columns: somebody deleted or inserted a cell in
-        a spreadsheet. Then the e-mail address stands elsewhere, or something else and no grade in their places."""
-        signs = list(map(self._sign, rows))
-        self._signs.update(signs)
-        most = max(HABIT_ROWS, HABIT_SHARE * self._signs.total())
-        return [bool(sign) and self._signs[sign] <= most for sign in signs]
-
-    def _sign(self, row: Row) -> str:
-        email, grades, *others = self._shifting(row)
-        if "@" in email:
-            return ""
-        if any("@" in cell for cell in others):
-            return "address elsewhere"
-        odd = email and email not in NULL_TEXTS and grades and not CHECKS["grades"](grades)
-        return "no address and no grade" if odd else ""
+        a spreadsheet. Then the e-mail address stands beside its column, where others have none."""
+        moved, email = [False] * len(rows), self._email
+        if email is None:
+            return moved
+        self._rows += len(rows)
+        for at in self._beside_email:
+            found = [place for place, row in enumerate(rows) if "@" in row[at]]
+            self._addresses[at] += len(found)
+            if self._addresses[at] <= max(HABIT_ROWS, HABIT_SHARE * self._rows):
+                for place in found:
+                    moved[place] |= "@" not in rows[place][email]
+        return moved
 
     def users(self, rows: Sequence[Row], ids: Sequence[str]) -> tuple[list[Record], list[Record]]:
         """Normalised users, and rejects."""

@@ -259,6 +259,6 @@ def _not_empty(secret: str) -> str:
 
 def valid_key(key: str) -> str:
     """The key, if it can name partitions, files and links. Raises BadParameter."""
-    if not re.match(school_settings.KEY_PATTERN, key):
+    if not re.fullmatch(school_settings.KEY_PATTERN, key):
         raise typer.BadParameter(f"{key}: a key has lower-case letters, digits and hyphens only, at most 64")
     return key

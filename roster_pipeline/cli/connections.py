@@ -254,7 +254,7 @@ def warn_untested(schools: Sequence[str]) -> None:
 def check_connection(key: SchoolKey, as_json: AsJson = False) -> None:
     """Test Your Information: sign in, find the school, count each role, and show what is missing."""
     with open_directory() as database:
-        items = connection_checks.check_connection(database, key)
+        items = connection_checks.check_connection(database, key, connection_test.LIMITS)
     result = {"at": datetime.now(UTC).isoformat(), "ok": all(item["ok"] is not False for item in items)}
     print_checks(as_json, {"school": key} | result | {"items": items}, items)
     if not result["ok"]:

@@ -161,7 +161,7 @@ def _school(
     for name in (KEY, NAME, CONNECTION, SCHOOL_ID):
         if not row.get(name):
             problems.note(line, f"{name}: fill this in")
-    if row.get(KEY) and not re.match(KEY_PATTERN, row[KEY]):
+    if row.get(KEY) and not re.fullmatch(KEY_PATTERN, row[KEY]):
         problems.note(line, f"{KEY}: a key has lower-case letters, digits and hyphens only, at most 64")
     given = dict(chosen)
     for name, option in COLUMNS.items():

@@ -49,9 +49,7 @@ def _leave_to_parent() -> None:
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)
-atexit.register(
-    gc.freeze
-)  # the last look of the garbage collector takes up to 2 s; the end of the process frees it all
+atexit.register(gc.freeze)  # as in `cli.main`, for Dagster's own processes
 
 
 class EventLog(PostgresEventLogStorage):

@@ -187,7 +187,8 @@ def test_the_remedy_of_an_error_names_the_school_of_the_command(
 
 
 def test_a_key_that_cannot_name_a_partition_is_wrong_usage(shared_school: Roster) -> None:
-    assert shared_school("district", "add", "Spring Hill", "--name", "x").code == 2
+    for key in ("Spring Hill", "spring\n"):
+        assert shared_school("district", "add", key, "--name", "x").code == 2, key
 
 
 def test_changes_of_settings_stand_in_the_audit_by_name_and_without_values(school: Roster) -> None:

@@ -125,7 +125,7 @@ def add_district(request: Request) -> Response:
         values["name"] = display_name(values.get("name", ""))
     except ValueError as problem:
         errors["name"] = str(problem)
-    if "name" not in errors and (not re.match(KEY_PATTERN, key) or key in RESERVED):
+    if "name" not in errors and (not re.fullmatch(KEY_PATTERN, key) or key in RESERVED):
         errors["key"] = KEY_WORDS
     if not errors:
         try:

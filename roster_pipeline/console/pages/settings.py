@@ -157,7 +157,7 @@ def connect(request: Request) -> Response:
     values = {name: str(value).strip() for name, value in given.items() if name != "secret"}
     settings = settings_of(values, None, errors)
     key = values.get("connection_key", "")
-    if key and not re.match(KEY_PATTERN, key):
+    if key and not re.fullmatch(KEY_PATTERN, key):
         errors["connection_key"] = KEY_WORDS
     if not errors and settings is not None:
         try:

@@ -438,7 +438,6 @@ LATER = "tried again at the next sync"
         (Response(status_code=403, headers={"Retry-After": "1"}), "is limiting our requests .403", LATER),
         (Response(status_code=500), "failed at its token address .500", LATER),
     ],
-    ids=str,
 )
 def test_a_token_address_that_gave_tokens_before_and_fails_now_is_no_wrong_secret(
     now: Response, message: str, remedy: str

@@ -154,7 +154,7 @@ plan_row = _table(
     person_revision=BigInteger,
     membership_revision=BigInteger,
     witness=(Text, "of an archival: gone, elsewhere, here, unclear or unanswered"),
-    guard=(Text, "the guard that judges these rows apart from the rest of their role and action; empty for the rest"),
+    guard=(Text, "the guards that judge these rows apart from the rest, separated by blanks; empty for the rest"),
     exempted=(Boolean, "somebody took the row out of what is held; it is never applied"),
 )
 plan_unchanged = _table("plan_unchanged", plan_id=BigInteger, role=Text, first_row=Integer, people=NUMBERS)

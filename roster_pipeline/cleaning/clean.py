@@ -29,6 +29,7 @@ from roster_pipeline.frames import (
     blanks,
     column_of,
     filled,
+    joined,
     lists,
     sorted_by,
     strings,
@@ -278,7 +279,7 @@ def _with_others(
     groups = _groups(entries)
     numbers = pa.array(map(str, range(len(others))), TEXT)
     rows = {
-        "sourced_id": pc.binary_join_element_wise(strings(others["sourcedId"]), numbers, pa.scalar("\x1f", TEXT)),
+        "sourced_id": joined(strings(others["sourcedId"]), numbers),
         "record_status": pa.array(["shared_id"] * len(others), TEXT),
         "number_kind": _kinds(entries),
         "role": groups,

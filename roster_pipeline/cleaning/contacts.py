@@ -29,6 +29,7 @@ from roster_pipeline.frames import (
     blanks,
     codes,
     filled,
+    joined,
     lists,
     positions,
     strings,
@@ -158,13 +159,9 @@ def _stored(pairs: Pairs, links: Links) -> Ints:
     stored = links.context.stored
     if stored is None or stored.empty:
         return np.zeros(len(pairs), dtype=np.int64)
-    sides = (
-        (strings(links.students["sourcedId"]).take(pa.array(pairs.student)), pairs.agent),
-        (strings(stored["student_id"]), strings(stored["sourced_id"])),
-    )
-    wanted, had = (pc.binary_join_element_wise(*side, pa.scalar("\x1f", TEXT)) for side in sides)
-    places = positions(wanted, had)
-    return np.where(places < 0, len(had), places)
+    wanted = joined(strings(links.students["sourcedId"]).take(pa.array(pairs.student)), pairs.agent)
+    places = positions(wanted, joined(strings(stored["student_id"]), strings(stored["sourced_id"])))
+    return np.where(places < 0, len(stored), places)
 
 
 def _rank(text: str | None) -> int:

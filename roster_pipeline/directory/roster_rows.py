@@ -7,9 +7,8 @@ roster begins anew, with all rows, after `BEGUN_AGAIN_AFTER`, or if more than `M
 
 A snapshot takes over the roster of an earlier one if the input of cleaning is the same: a function of records, rejected
 records, orgs, stored contacts, settings, code and day. `find_earlier` makes a digest of the first three; the caller
-adds the others.
-Equal digests mean equal rosters until the day on which a role begins or ends. After `CLEANED_AGAIN_AFTER`, everything
-is cleaned again in any case.
+adds the others. Equal digests mean equal rosters until the day on which a role begins or ends. After
+`CLEANED_AGAIN_AFTER`, everything is cleaned again in any case.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from roster_pipeline.oneroster.collections.response_body import raw_id
-from roster_pipeline.oneroster.collections.row_order import RowOrder
+from roster_pipeline.oneroster.collections.row_order import RowOrder, in_sorted
 from roster_pipeline.oneroster.records.coercion import NO_TEXTS, text
 from roster_pipeline.oneroster.records.known_users import whole
 from roster_pipeline.oneroster.records.user_records import UserReader
@@ -209,8 +209,7 @@ class SeenIds:
         """For each value, whether it was added before."""
         seen = np.zeros(len(values), dtype=np.bool_)
         for run in self._runs:
-            at = np.minimum(np.searchsorted(run, values), len(run) - 1)
-            seen |= run[at] == values
+            seen |= in_sorted(values, run)
         return seen
 
     def values(self) -> Hashes:

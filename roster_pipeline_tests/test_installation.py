@@ -1,11 +1,17 @@
-"""The environment variables of an installation: one model has them all, and the documentation agrees with it."""
+"""The environment variables of an installation: one model has them all, and the documentation agrees with it. And the
+folder of an installation: it may have any name."""
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 
+from roster_pipeline.runtime.embedded import OUR_DRIVER, embedded_server, plain_connection
 from roster_pipeline.settings.installation import Installation, InstallationError, MailServer, Retention
 
 ROOT = Path(__file__).parents[1]
@@ -126,3 +132,23 @@ def test_no_secret_is_shown_by_the_model() -> None:
     assert "hunter2" not in repr(
         Installation.read({name: text for name, text in secrets.items() if name not in public})
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["My Files", "C++", "50%25", "o'brien & sons", "a" * 110], ids=["blank", "plus", "percent", "quote", "long"]
+)
+def test_the_embedded_server_works_in_every_folder_and_for_nobody_else(open_folder: Path, name: str) -> None:
+    data = open_folder / name / "postgres"
+    data.parent.mkdir()
+    server = embedded_server(data)
+    try:
+        url = make_url(server.get_uri())
+        plain_connection(url).close()
+        with create_engine(url.set(drivername=OUR_DRIVER).render_as_string(), poolclass=NullPool).connect():
+            pass
+        socket_folder = Path(str(url.query["host"]))
+        assert socket_folder.stat().st_mode & 0o077 == 0
+        assert socket_folder.stat().st_uid == data.stat().st_uid
+    finally:
+        server.stop()
+        shutil.rmtree(socket_folder, ignore_errors=True)

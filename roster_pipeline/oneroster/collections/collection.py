@@ -85,13 +85,12 @@ class Collection:
         return with_query(self.root + self.path, parameters, self.base_query)
 
     def linked(self, query: str) -> Page:
-        """The page that the page before announced. query: of its address; missing parts of our own query are added."""
-        own = with_query(
-            self.root + self.path, [] if self.filter is None else [("filter", self.filter)], self.base_query
-        )
-        names = {part.partition("=")[0] for part in query.split("&")}
-        kept = [part for part in urlsplit(own).query.split("&") if part.partition("=")[0] not in names]
-        url = with_query(self.root + self.path, [], "&".join((*filter(None, kept), query)))
+        """The page that the page before announced. query: of its address. Limit, order and filter stay ours, because
+        links lack them or have others, and pages of another size or order would leave people out."""
+        ours = [part for part in urlsplit(self.url(0, self.habits.limit)).query.split("&") if part != "offset=0"]
+        names = {_name(part) for part in ours}
+        parts = (*ours, *(part for part in query.split("&") if _name(part) not in names))
+        url = with_query(self.root + self.path, [], "&".join(filter(None, parts)))
         return self._ask(url, self.habits.limit, None, ahead=False)
 
     def page(self, offset: int, limit: int | None = None, *, ahead: bool = False) -> Page:
@@ -204,3 +203,8 @@ class Collection:
             body.records.clear()
             raise too_many_values()
         return body
+
+
+def _name(parameter: str) -> str:
+    """The name of a parameter in lower case, because servers write `Limit` and `limit`."""
+    return parameter.partition("=")[0].lower()

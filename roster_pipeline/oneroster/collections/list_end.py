@@ -73,7 +73,7 @@ def pages_by_links(collection: Collection, progress: Progress) -> bool:
         return False
     if not probe or hashes(probe[:1])[0] == progress.first_record:
         return False
-    habits.limit, habits.linked = last.size if habits.limit else None, True
+    habits.linked = True
     return True
 
 
@@ -203,7 +203,7 @@ def _note_round_end(collection: Collection, progress: Progress, proof: ListingPr
         return
     cut = not count % ROUND_END or (count >= ROUND_END and not count & (count - 1))
     only_full = progress.pages == 1 and last.size == last.limit
-    last_full = collection.habits.linked and last.size >= (last.limit or progress.longest)
+    last_full = collection.habits.linked and last.size >= progress.longest
     cut = cut or (progress.total is None and (only_full or last_full))
     if not cut and count % COMMON_END:
         return

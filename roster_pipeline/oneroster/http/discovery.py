@@ -11,6 +11,7 @@ from typing import Any
 
 from roster_pipeline.oneroster.collections.response_body import records_of
 from roster_pipeline.oneroster.errors import (
+    Busy,
     NamedElsewhere,
     NotOffered,
     NotOneRoster,
@@ -197,6 +198,8 @@ class Discovery:
             return urls
         if addresses.elsewhere is not None:
             self._note(RefusalOrigin.ELSEWHERE, addresses.elsewhere)
+        elif isinstance(addresses.failure, Busy):
+            raise addresses.failure
         if addresses.failure is not None:
             self._note(RefusalOrigin.TEMPORARY, addresses.failure)
         if addresses.crashed is not None:

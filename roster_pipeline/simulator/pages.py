@@ -143,6 +143,8 @@ def _envelope(faults: Faults, call: Call, listing: Listing, query: Query, record
             return {"status": "ok"}
         case "entries":
             return {key: {key.removesuffix("s"): records}}
+        case "each":
+            return {key: [{key.removesuffix("s"): record} for record in records]}
         case "wrapped":
             return {"response": {key: records}, "status": "ok"}
         case "own_name":

@@ -108,6 +108,7 @@ RECORDS: list[tuple[str, Callable[[Api], object]]] = [
     ("envelope=missing", lambda api: "users" not in api.get("/users").json()),
     ("envelope=wrapped", lambda api: "users" in api.get("/users").json()["response"]),
     ("envelope=entries", lambda api: "user" in api.get("/users").json()["users"]),
+    ("envelope=each", lambda api: "sourcedId" in api.users()[0]["user"]),
     ("user_single_as_list", lambda api: len(api.get("/users/u-1003").json()["users"]) == 1),
 ]
 

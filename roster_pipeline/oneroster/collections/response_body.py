@@ -74,9 +74,10 @@ def records_of(response: Response, collection: str, label: str) -> PageBody:
 
 def _read_page(body: Any, response: Response, collection: str, label: str) -> PageBody:
     if isinstance(body, list):
-        if body and not any(_has_id(entry) for entry in body):
+        records = _unwrapped(body, collection)
+        if records and not any(map(_has_id, records)):
             raise _foreign(label)
-        return PageBody(body, None, PARTIAL_STATUSES.get(response.status))
+        return PageBody(records, None, PARTIAL_STATUSES.get(response.status))
     if not isinstance(body, dict):
         raise _foreign(label)
     status = read_status(body)
@@ -96,7 +97,8 @@ def _read_page(body: Any, response: Response, collection: str, label: str) -> Pa
     several = _has_another_list(body, collection, value)
     caveat = PARTIAL if several or status.unfinished else WARNED if status.warning else None
     caveat = caveat or PARTIAL_STATUSES.get(response.status)
-    return PageBody(_as_list(value, collection, label), _stated_total(body), caveat, _announced(body))
+    records = _unwrapped(_as_list(value, collection, label), collection)
+    return PageBody(records, _stated_total(body), caveat, _announced(body))
 
 
 def single_record(response: Response, collection: str, label: str, sourced_id: str | None = None) -> dict[str, Any]:
@@ -193,6 +195,19 @@ def _as_list(value: Any, collection: str, label: str) -> list[Any]:
             return list(value.values())
         return [value]
     raise Malformed(f"The response to {label} has a text instead of a list.", "Ask the SIS's vendor about this API.")
+
+
+def _unwrapped(records: list[Any], collection: str) -> list[Any]:
+    """The records. Some servers put each into an object of its own, as for `/users/{id}`: {"user": {...}}."""
+    names = ALIASES.get(collection, (collection,))
+
+    def inner(record: Any) -> Any:
+        if type(record) is dict and len(record) == 1:
+            ((name, only),) = record.items()
+            return only if _has_id(only) and folded(name) in names else record
+        return record
+
+    return list(map(inner, records))
 
 
 def _stated_total(body: dict[str, Any]) -> int | None:

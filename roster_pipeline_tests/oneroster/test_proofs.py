@@ -246,6 +246,24 @@ def test_announced_pages_have_the_size_and_the_order_of_the_first_page(link: str
     assert (pulled.complete, len(pulled.ids)) == (True, len(people)), pulled.problems
 
 
+@pytest.mark.parametrize("beside", ["taken", "refused", "ends the cursor"])
+def test_a_cursor_is_followed_by_servers_that_take_nothing_beside_it(beside: str) -> None:
+    def answer(query: Mapping[str, str]) -> Response:
+        more = set(query) - {"cursor"} if beside != "taken" and "cursor" in query else set()
+        if more and beside == "refused":
+            return JSONResponse({"error": "nothing may stand beside a cursor"}, status_code=400)
+        begin = 0 if more else int(query.get("cursor", "c0")[1:])
+        links = {"Link": f'<https://x/y?cursor=c{begin + 60}>; rel="next"'} if begin + 60 < len(PEOPLE) else {}
+        return JSONResponse({"users": PEOPLE[begin : begin + 60]}, headers=links)
+
+    with odd(users_only(answer)) as client:
+        assert pulled_by(client).complete
+        learned = client.learned["paging"]
+    for paging in (learned, {name: value for name, value in learned.items() if name != "as_announced"}):
+        pulled = told_of(answer, learned={"paging": paging})
+        assert (pulled.complete, len(pulled.ids)) == (True, len(PEOPLE)), pulled.problems
+
+
 def test_links_to_pages_that_change_between_two_readings_are_incomplete() -> None:
     people = list(PEOPLE)
 

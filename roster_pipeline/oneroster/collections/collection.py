@@ -86,8 +86,11 @@ class Collection:
 
     def linked(self, query: str) -> Page:
         """The page that the page before announced. query: of its address. Limit, order and filter stay ours, because
-        links lack them or have others, and pages of another size or order would leave people out."""
-        ours = [part for part in urlsplit(self.url(0, self.habits.limit)).query.split("&") if part != "offset=0"]
+        links lack them or have others, and pages of another size or order would leave people out. Of a server that does
+        not take them beside its cursor, only the filter stays."""
+        own = urlsplit(self.url(0, self.habits.limit)).query.split("&")
+        replaced = {"offset"} | ({"limit", "sort", "orderby"} if self.habits.as_announced else set())
+        ours = [part for part in own if _name(part) not in replaced]
         names = {_name(part) for part in ours}
         parts = (*ours, *(part for part in query.split("&") if _name(part) not in names))
         url = with_query(self.root + self.path, [], "&".join(filter(None, parts)))

@@ -67,14 +67,15 @@ def pages_by_links(collection: Collection, progress: Progress) -> bool:
     following = last.next if last is not None and not habits.linked and collection.filter is None else None
     if last is None or not following or "offset=" in following.lower():
         return False
-    try:
-        probe = collection.linked(following).records
-    except (NotOffered, RequestRefused, ServerFailed):
-        return False
-    if not probe or hashes(probe[:1])[0] == progress.first_record:
-        return False
-    habits.linked = True
-    return True
+    for habits.as_announced in (False, True):
+        try:
+            probe = collection.linked(following).records
+        except (NotOffered, RequestRefused, ServerFailed):
+            continue
+        if probe and hashes(probe[:1])[0] != progress.first_record:
+            habits.linked = True
+            break
+    return habits.linked
 
 
 def announced_page(collection: Collection, progress: Progress, proof: ListingProof) -> Page | None:

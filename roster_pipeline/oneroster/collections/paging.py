@@ -27,11 +27,11 @@ class PagingHabits:
 
     limit: records to request; None if it refuses every limit and chooses itself. sort: it accepts a sort. worked: a
     listing was answered since the start. aligned: it divides the offset by the limit, so only multiples of the limit
-    are requested, and pages do not overlap. linked: it ignores the offset, and each page announces the next one. ends:
-    what proved the end of a collection in a complete pull, by label: "total" or "link"; without it the end is no longer
-    proved. low_totals: collections whose total is always too low. moving_totals: collections whose total says where the
-    page is in the list. longest: the most records of a collection that were proved complete, by label: the server does
-    not cut lists up to that length.
+    are requested, and pages do not overlap. linked: it ignores the offset, and each page announces the next one.
+    as_announced: it takes no limit and order beside what a page announces. ends: what proved the end of a collection in
+    a complete pull, by label: "total" or "link"; without it the end is no longer proved. low_totals: collections whose
+    total is always too low. moving_totals: collections whose total says where the page is in the list. longest: the
+    most records of a collection that were proved complete, by label: the server does not cut lists up to that length.
     """
 
     limit: int | None
@@ -39,6 +39,7 @@ class PagingHabits:
     worked: bool = False
     aligned: bool = False
     linked: bool = False
+    as_announced: bool = False
     ends: dict[str, str] = field(default_factory=dict)
     low_totals: set[str] = field(default_factory=set)
     moving_totals: set[str] = field(default_factory=set)
@@ -46,7 +47,8 @@ class PagingHabits:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values for `recalled`."""
-        learned: dict[str, Any] = {name: getattr(self, name) for name in ("limit", "sort", "aligned", "linked")}
+        names = ("limit", "sort", "aligned", "linked", "as_announced")
+        learned: dict[str, Any] = {name: getattr(self, name) for name in names}
         learned |= {"ends": dict(self.ends), "longest": dict(self.longest)}
         wrong = {"low_totals": sorted(self.low_totals), "moving_totals": sorted(self.moving_totals)}
         return learned | {name: labels for name, labels in wrong.items() if labels}
@@ -64,7 +66,8 @@ class PagingHabits:
             limit,
             bool(learned.get("sort", True)),
             aligned=bool(learned.get("aligned")),
-            linked=bool(learned.get("linked")),
+            linked=bool(learned.get("linked")) and "as_announced" in learned,
+            as_announced=bool(learned.get("as_announced")),
             ends=dict(learned.get("ends") or {}),
             low_totals=set(learned.get("low_totals") or ()),
             moving_totals=set(learned.get("moving_totals") or ()),

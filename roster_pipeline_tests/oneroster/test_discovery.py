@@ -136,6 +136,16 @@ def test_no_address_gets_the_secret_that_has_not_shown_itself_as_a_token_address
     assert "Enter the token URL" in problem.remedy
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_api_that_asks_for_a_sign_in_is_there_although_no_token_address_was_found(status: int) -> None:
+    there = Response(status_code=status)
+    with serving(lambda method, path, sent: there if path.startswith(ROOT_1_2 + "/orgs") else closed("")) as server:
+        problem = refusal(server.url)
+    assert isinstance(problem, SignInRefused)
+    assert "No token address was found" in problem.message
+    assert "Enter the token URL" in problem.remedy
+
+
 def test_a_gateway_that_answers_every_path_is_not_a_token_address() -> None:
     with serving(lambda method, path, sent: Response(status_code=401)) as server:
         problem = refusal(server.url, sign_in="oauth2")

@@ -24,12 +24,7 @@ from roster_pipeline.oneroster.errors import (
 )
 from roster_pipeline.oneroster.http.auth import METHODS, NoMoreTries, SignIn, bearer, oauth1
 from roster_pipeline.oneroster.http.endpoint import Endpoint, Root, host_of, roots, understand, with_query
-from roster_pipeline.oneroster.http.error_mapping import (
-    TokenRefused,
-    in_context,
-    transient,
-    unreadable,
-)
+from roster_pipeline.oneroster.http.error_mapping import TokenRefused, in_context, transient, unreadable
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.oauth2 import LABEL, Connected, NoToken, OAuth2SignIn
 from roster_pipeline.oneroster.http.response import Response
@@ -110,9 +105,10 @@ class Discovery:
         for place, root in enumerate(candidates):
             try:
                 self._first_records(root, "/orgs")
-            except SignInRefused as wanted:
+            except (SignInRefused, Refused) as wanted:
                 self._signs = wanted.challenge == "oauth"
-            except (Refused, RequestRefused):
+                self._note(RefusalOrigin.UNSIGNED, self._no_token_address())
+            except RequestRefused:
                 pass
             except (NotOffered, NotOneRoster, Redirected, ServerFailed) as problem:
                 if transient(problem):
@@ -208,9 +204,12 @@ class Discovery:
         if self._had_tokens and addresses.failure is None:
             self._note_no_tokens(NotOffered("The token address of the SIS no longer gives tokens.", ""))
         elif self._endpoint.sign_in == "oauth2":
-            message = f"No token address was found at {host_of(self._address.base)}."
-            self._note(RefusalOrigin.SIGNED, SignInRefused(message, "Enter the token URL that the SIS shows."))
+            self._note(RefusalOrigin.SIGNED, self._no_token_address())
         return []
+
+    def _no_token_address(self) -> SignInRefused:
+        message = f"No token address was found at {host_of(self._address.base)}."
+        return SignInRefused(message, "Enter the token URL that the SIS shows.")
 
     def _answers(self, root: Root) -> bool:
         """Whether the root answers with OneRoster records to the sign-in that was just set."""

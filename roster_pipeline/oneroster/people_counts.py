@@ -92,7 +92,7 @@ class PeopleCounts:
             self.other_dates += bool(entries) and not here
             if not CONTACT_ROLES.isdisjoint(entry["role"] for entry in user["roles"]):
                 contacts.append(user)
-            groups = {GROUP_OF.get(str(role), str(role)) for role in here} - {"contact"}
+            groups = {GROUP_OF.get(str(role), role or "without a role") for role in here} - {"contact"}
             for group in groups:
                 self._count_in_group(user, group)
             if "student" in groups:

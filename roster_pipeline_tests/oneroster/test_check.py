@@ -187,6 +187,12 @@ def test_what_the_sis_does_not_have_is_not_offered_and_not_zero() -> None:
     assert items_of(listed(person("s-1", identifier=None)))["Student number"].detail == "username 100%"
 
 
+def test_people_whose_entries_name_no_role_are_counted_as_such() -> None:
+    entry = {"roleType": "primary", "org": {"sourcedId": "sch-1"}}
+    found = items_of(listed(person("s-1"), *[person(f"x-{number}", roles=[entry]) for number in range(3)]))
+    assert found["Other roles"].detail == "3 without a role"
+
+
 def test_a_server_of_version_1_0_is_called_so() -> None:
     assert is_version_1_0("https://sis.example.org/ims/oneroster/v1p0")
     assert not is_version_1_0("https://sis.example.org/ims/oneroster/v1p1")

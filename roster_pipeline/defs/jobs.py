@@ -127,8 +127,8 @@ def prune() -> None:
 def nightly(
     context: dg.ScheduleEvaluationContext, directory: DirectoryResource, installation: InstallationResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One request per due school. Run keys name school, night and attempt. The table `night` prevents a second request
-    for the same night.
+    """One request per due school. Run keys name school, night and attempt. The run coordinator notes each night as
+    started; an evaluation changes nothing, because the read-only UI can ask for one too.
 
     A tick that starts no school says in its skip reason why none is due. Any other tick logs why the others are not.
     """

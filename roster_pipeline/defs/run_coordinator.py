@@ -1,5 +1,5 @@
-"""Dagster's run queue (`run_coordinator` in `dagster.yaml`) with the connections of schools; finds lost runs; counts
-for Prometheus.
+"""Dagster's run queue (`run_coordinator` in `dagster.yaml`) with the connections and nights of schools; finds lost
+runs; counts for Prometheus.
 
 `dagster.yaml` bounds how many runs of one connection execute at a time, by the tag `roster/connection`. The schedule
 sets it, and the school's name for people. Runs that come from the UI, from Dagster's own command or from a backfill get
@@ -11,16 +11,17 @@ own monitoring trusts the broker's result store, or waits for an hour.
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.run_coordinator import SubmitRunContext
+from dagster._core.storage.tags import RUN_KEY_TAG, SCHEDULED_EXECUTION_TIME_TAG
 
-from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, SCHOOL_TAG, partition_of
+from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG, SCHEDULE, SCHOOL_TAG, WHO_TAG, partition_of
 from roster_pipeline.defs.jobs import test_connection
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.runtime.run_queue import OURS, PATIENCE_SECONDS, TASK_TAG, RunQueue, several_daemons
@@ -41,13 +42,14 @@ WHY = {
 
 
 class ConnectionTaggingCoordinator(dg.QueuedRunCoordinator):
-    """A `QueuedRunCoordinator` that tags the runs of schools with their connection and their name."""
+    """A `QueuedRunCoordinator` that tags the runs of schools with their connection and their name, and notes nights."""
 
     def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
         """Tag the run, if it names a school, and queue it.
 
         A test of a connection gets only the name: it must answer while the runs of a slow SIS wait. If the directory
-        cannot be read, the run is queued without tags: then only `max_concurrent_runs` limits it.
+        cannot be read, the run is queued without tags: then only `max_concurrent_runs` limits it. A run of the schedule
+        is not queued then, because the next tick would start the same night again.
         """
         run = context.dagster_run
         key = partition_of(run.tags)
@@ -57,6 +59,8 @@ class ConnectionTaggingCoordinator(dg.QueuedRunCoordinator):
                 tags.pop(CONNECTION_TAG, None)
             if tags:
                 self._instance.add_run_tags(run.run_id, tags)
+        if key and run.tags.get(WHO_TAG) == SCHEDULE and NIGHT_TAG in run.tags:
+            note_night(key, run.tags)
         return super().submit_run(context)
 
     def cancel_run(self, run_id: str) -> bool:
@@ -74,6 +78,17 @@ class ConnectionTaggingCoordinator(dg.QueuedRunCoordinator):
             return super().cancel_run(run_id)
         self._instance.report_run_canceling(run)
         return True
+
+
+def note_night(school_key: str, tags: Mapping[str, str]) -> None:
+    """Note the night that the schedule starts with a run. Raises DirectoryError."""
+    from roster_pipeline.directory.scheduled_runs import note_requested
+    from roster_pipeline.sync.schedule_due import FIRST
+
+    attempt, at = tags.get(RUN_KEY_TAG, "").rpartition(":")[2], tags.get(SCHEDULED_EXECUTION_TIME_TAG)
+    with DirectoryResource().database().begin() as conn:
+        tick = datetime.fromisoformat(at) if at else datetime.now(UTC)
+        note_requested(conn, school_key, tags[NIGHT_TAG], int(attempt) if attempt.isdecimal() else FIRST, tick)
 
 
 def school_tags(school_key: str) -> dict[str, str]:

@@ -1,10 +1,9 @@
 """Nights: which schools run automatically, when they last ran, and for which nights a run was already requested.
 
-Dagster compares a schedule's run keys only within one tick. So a started night is noted here, and it is started only
-once.
+Dagster compares a schedule's run keys only within one tick. So a night is noted here when its run is queued, and it is
+started only once. Looking for due schools notes nothing, because everybody who sees the Dagster UI may evaluate a tick.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -43,9 +42,7 @@ order by s.key
 """
 ASKED = """
 insert into scheduled_run (school_id, night, attempt, requested_at)
-select school_id, night, attempt, :tick
-from unnest(cast(:schools as bigint[]), cast(:nights as text[]), cast(:attempts as int[])) t (school_id, night, attempt)
-on conflict do nothing
+select id, :night, :attempt, :at from school where key = :school on conflict do nothing
 """
 GIVES_WAY = """
 update scheduled_run set slow_at = now() where school_id = :school and night = :night and attempt = 1
@@ -100,10 +97,6 @@ def is_slow(conn: Connection, connection_id: int, night: str) -> bool:
     return bool(conn.scalar(text(SLOW_TONIGHT), {"connection": connection_id, "night": night}))
 
 
-def note_requested(conn: Connection, nights: Iterable[tuple[int, str, int]], tick: datetime) -> None:
-    """Note that runs were requested. nights: school id, night, attempt."""
-    rows = list(nights)
-    if rows:
-        schools, dates, attempts = (list(column) for column in zip(*rows, strict=True))
-        given = {"schools": schools, "nights": dates, "attempts": attempts, "tick": tick}
-        conn.execute(text(ASKED), given)
+def note_requested(conn: Connection, school_key: str, night: str, attempt: int, at: datetime) -> None:
+    """Note that a run of a night was requested. at: the tick of the schedule."""
+    conn.execute(text(ASKED), {"school": school_key, "night": night, "attempt": attempt, "at": at})

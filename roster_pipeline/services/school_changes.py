@@ -51,7 +51,7 @@ def add_school(
     _check_school_id(conn, row)
     audit.record(conn, who, "school added", school=row)
     if settings.automatic:
-        begin_with_next_night(conn, row.id, settings, datetime.now(UTC))
+        begin_with_next_night(conn, row.key, settings, datetime.now(UTC))
     return row
 
 
@@ -209,7 +209,7 @@ def write_school(
     names = changed_names(now.settings, after.settings) + (["name"] if after.name != now.name else [])
     audit.record(conn, who, WHAT, school=now, details={"changed": names, "revision": revision})
     if after.settings.automatic and not now.settings.automatic:
-        begin_with_next_night(conn, now.id, after.settings, datetime.now(UTC))
+        begin_with_next_night(conn, now.key, after.settings, datetime.now(UTC))
     return names, after
 
 
@@ -256,7 +256,7 @@ def resume_school(conn: Connection, key: str, *, who: str) -> bool:
     resting = until is not None and until > datetime.now(row.settings.zone).date()
     if not alerts.resume(conn, row.id) and not resting:
         return False
-    begin_with_next_night(conn, row.id, row.settings, datetime.now(UTC))
+    begin_with_next_night(conn, row.key, row.settings, datetime.now(UTC))
     audit.record(conn, who, "school resumed", school=row)
     return True
 

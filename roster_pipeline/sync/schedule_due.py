@@ -84,8 +84,6 @@ def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | N
     if school.requested_night != night:
         return first
     second = replace(first, attempt=SECOND, slow=school.usually_slow or school.gave_way)
-    if school.requested_at == now:  # the same tick, which runs again after a crash
-        return first if school.requested_attempt == FIRST else second
     if school.requested_attempt == FIRST and school.gave_way:
         return second
     failed = school.retryable and school.failed_night == night and school.failed_at is not None
@@ -129,18 +127,17 @@ def not_due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> tuple[str
     return "not yet due", when
 
 
-def begin_with_next_night(conn: Connection, school_id: int, settings: SchoolSettings, now: datetime) -> None:
+def begin_with_next_night(conn: Connection, school_key: str, settings: SchoolSettings, now: datetime) -> None:
     """Note that no night was missed: the school runs by itself only from now on."""
     night = night_of(settings.sync_time, settings.zone, now).astimezone(settings.zone).date().isoformat()
-    note_requested(conn, [(school_id, night, FIRST)], now)
+    note_requested(conn, school_key, night, FIRST, now)
 
 
 def due_schools(
     database: Database, now: datetime, first_pull: timedelta = FIRST_PULL
 ) -> tuple[list[DueSchool], list[ScheduledSchool]]:
-    """Schools to start at the tick `now`, by key; and all others. It notes that runs of the first were requested. It
-    needs two statements for any number of schools. first_pull: how long the pull of a first run may take; a connection
-    that took longer is slow."""
+    """Schools to start at the tick `now`, by key; and all others. It changes nothing, and needs one statement for any
+    number of schools. first_pull: how long the pull of a first run may take; a connection that took longer is slow."""
     now = now.astimezone(UTC)
     zones: dict[str, ZoneInfo] = {}
     with database.begin() as conn:
@@ -150,5 +147,4 @@ def due_schools(
             for school in schools
             if (one := due(school, now, zones.setdefault(school.time_zone, ZoneInfo(school.time_zone)))) is not None
         }
-        note_requested(conn, ((one.id, one.night, one.attempt) for one in found.values()), now)
     return [*found.values()], [school for school in schools if school.id not in found]

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from datetime import datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from dagster._cli.asset import asset_cli
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.run_coordinator import SubmitRunContext
+from dagster._core.storage.tags import RUN_KEY_TAG, SCHEDULED_EXECUTION_TIME_TAG
 from dagster_postgres.event_log import PostgresEventLogStorage
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
@@ -22,6 +24,7 @@ from roster_pipeline.defs import asset_helpers
 from roster_pipeline.directory import audit, database, tenants
 from roster_pipeline.runtime.embedded import plain_connection
 from roster_pipeline.runtime.run_school import run_school
+from roster_pipeline_tests.directory.builders import every
 from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 from roster_pipeline_tests.waiting import until
@@ -178,6 +181,19 @@ def test_every_run_of_a_school_carries_its_connection_however_it_is_started(inst
     assert tag_once_queued(instance, lincoln, "test_connection", asset_helpers.SCHOOL_TAG) == "Lincoln"
     assert tag_once_queued(instance, RANGE, tag=asset_helpers.SCHOOL_TAG) == "Lincoln"
     assert tag_once_queued(instance, {}, "prune") is None
+
+
+def test_a_night_counts_as_started_when_its_run_is_queued(instance: dg.DagsterInstance, district: District) -> None:
+    noted = "select night, attempt, requested_at from scheduled_run order by attempt"
+    night, at = {asset_helpers.NIGHT_TAG: "2026-11-03"}, "2026-11-03T20:00:00+00:00"
+    lincoln = {asset_helpers.PARTITION_TAG: "lincoln"}
+    tag_once_queued(instance, lincoln | night | {asset_helpers.WHO_TAG: "ada"})
+    assert every(district.database, noted) == []
+    by_schedule = lincoln | night | {asset_helpers.WHO_TAG: asset_helpers.SCHEDULE, SCHEDULED_EXECUTION_TIME_TAG: at}
+    for attempt in (1, 2, 2):
+        tag_once_queued(instance, by_schedule | {RUN_KEY_TAG: f"lincoln:2026-11-03:{attempt}"})
+    tick = datetime.fromisoformat(at)
+    assert every(district.database, noted) == [("2026-11-03", 1, tick), ("2026-11-03", 2, tick)]
 
 
 def test_a_run_is_queued_though_the_directory_cannot_be_read(

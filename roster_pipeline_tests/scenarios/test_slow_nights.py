@@ -47,6 +47,9 @@ def asked(district: DagsterDistrict, now: datetime) -> dict[str, dict[str, str]]
         instance=district.instance, scheduled_execution_time=now, repository_def=repository, resources=resources
     )
     requests = nightly.evaluate_tick(context).run_requests or []
+    for request in requests:
+        school, night, attempt = str(request.run_key).split(":")
+        district.database.call(scheduled_runs.note_requested, school, night, int(attempt), now)
     return {request.tags["dagster/partition"]: dict(request.tags) for request in requests}
 
 

@@ -49,8 +49,7 @@ def configuration() -> str:
     """The shipped `dagster.yaml`; the queue is read each second, and runs are warm if wanted."""
     settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     settings["run_coordinator"] = {
-        "module": "dagster._core.run_coordinator.queued_run_coordinator",
-        "class": "QueuedRunCoordinator",
+        **settings["run_coordinator"],
         "config": {"dequeue_interval_seconds": 1},
     }
     if os.environ.get(LAUNCHER) != "shipped":

@@ -189,7 +189,9 @@ def test_what_the_sis_does_not_have_is_not_offered_and_not_zero() -> None:
 
 def test_people_whose_entries_name_no_role_are_counted_as_such() -> None:
     entry = {"roleType": "primary", "org": {"sourcedId": "sch-1"}}
-    found = items_of(listed(person("s-1"), *[person(f"x-{number}", roles=[entry]) for number in range(3)]))
+    found = items_of(
+        listed(person("s-1"), *[person(f"x-{number}", identifier=str(number), roles=[entry]) for number in range(3)])
+    )
     assert found["Other roles"].detail == "3 without a role"
 
 

@@ -94,6 +94,9 @@ def _org_type(user: ServedUser) -> Record:
 
 def _lists(user: ServedUser) -> Record:
     lists = {name: user.record.get(name) for name in ("agents", "orgs", "roles", "userIds")}
+    if user.value == "named":
+        lists["grades"] = user.record.get("grades")
+        return {name: {name.removesuffix("s"): entries} for name, entries in lists.items() if entries is not None}
     return {name: entries[0] for name, entries in lists.items() if isinstance(entries, list) and len(entries) == 1}
 
 

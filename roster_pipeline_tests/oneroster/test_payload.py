@@ -20,7 +20,7 @@ VERSIONS = pytest.mark.parametrize("version", ["1.1", "1.2"])
 
 SPELLINGS = [
     *("envelope=wrapped", "envelope=entries", "envelope=each"),
-    "lone_object lists=object",
+    *("lone_object lists=object", "envelope=entries lists=named"),
     *("href=tilde", "href=internal", "href=empty"),
     *("references=bare", "references=without_id", "references=address"),
     "nulls",

@@ -91,6 +91,7 @@ RECORDS: list[tuple[str, Callable[[Api], object]]] = [
     ),
     ("references=padded", lambda api: student(api)["agents"][0]["sourcedId"].startswith(" ")),
     ("lists=object", lambda api: isinstance(student(api)["roles"], dict)),
+    ("lists=named", lambda api: "role" in student(api)["roles"]),
     ("types", lambda api: student(api)["identifier"] == 1),
     ("nulls", lambda api: student(api)["primaryOrg"] is None),
     ("both_generations", lambda api: {"role", "orgs", "roles"} <= student(api).keys()),

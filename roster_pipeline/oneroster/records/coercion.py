@@ -46,6 +46,8 @@ _REFERENCE_NAMES = ("sourcedId", "sourcedid", "sourcedID", "SourcedId", "sourced
 _ADDRESS = re.compile(r"(?is)(.*)/(?:orgs|schools|users|students|teachers|classes)/([^/?#]+)/?(?:[?#].*)?$")
 """The address of a single object of the standard; its last part is the object's id. Before it, there is `://` or the
 beginning of a path; one pattern for both would take minutes for a long text."""
+_ENTRIES = frozenset(("role", "org", "school", "agent", "user", "userid", "grade"))
+"""Names that converters from XML give the entries of a list, in lower case."""
 _ABSENT: Final = object()
 
 
@@ -187,9 +189,14 @@ def _id_in_address(value: Any) -> str | None:
 
 
 def listed(value: Any) -> list[Any]:
-    """A list. A server may send one object, one value, null, or an object of numbered entries instead."""
+    """A list. A server may send one object, one value, null, an object of numbered entries, or one with the list below
+    the name of an entry instead, such as {"org": [...]}."""
     if type(value) is list:
         return value
+    if type(value) is dict and len(value) == 1:
+        ((name, only),) = value.items()
+        if str(name).lower() in _ENTRIES and isinstance(only, list | dict):
+            return only if isinstance(only, list) else [only]
     if value is None or value == "" or value == {}:
         return []
     if isinstance(value, dict) and value and all(isinstance(key, str) and key.isdecimal() for key in value):

@@ -48,6 +48,21 @@ def test_q47_one_org_as_an_object() -> None:
     assert pulled.ids == {"s-1"}
 
 
+@pytest.mark.parametrize("name", ["sourceId", "source_id", "SourcedID"])
+def test_q70_the_id_is_read_under_another_spelling_of_its_name(name: str) -> None:
+    def named(record: Mapping[str, Any]) -> dict[str, Any]:
+        return {name if member == "sourcedId" else member: value for member, value in record.items()}
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        people = [named(odd_server.person(one)) for one in ("s-1", "s-2")]
+        return {"/orgs": {"orgs": [named(odd_server.SCHOOL)]}, "/users": {"users": people}}.get(path)
+
+    with odd_server.odd(answers) as client:
+        pulled = pulled_by(client)
+    assert (pulled.complete, pulled.ids) == (True, {"s-1", "s-2"}), pulled.problems
+    assert [org["sourcedId"] for org in pulled.orgs] == ["sch-1"]
+
+
 @pytest.mark.parametrize("empty", ["", None, " ", "NULL", [], [" "], {}])
 def test_q48_an_empty_id_beside_an_address_is_no_id(empty: Any) -> None:
     org = {"sourcedId": empty, "href": "https://sis.example.org/ims/oneroster/v1p2/orgs/sch-1", "type": "org"}

@@ -32,7 +32,7 @@ from roster_pipeline.oneroster.records.usual_users import ReadUser
 from roster_pipeline.org_tree import GONE_STATUSES, day_in
 
 _NAMES = ("sourcedId", "status", "name", "type", "identifier", "parent", "dateLastModified")
-_FOLDED = {folded(name): name for name in _NAMES} | {"parentsourcedid": "parent"}
+_FOLDED = {folded(name): name for name in _NAMES} | {"parentsourcedid": "parent", "sourceid": "sourcedId"}
 _ANY_SEPARATOR = re.compile(r"[\s,;|/:&+]+")
 """Some of these may be part of an id, so a text is split at them only if each part is the id of a listed org."""
 _LETTERS = re.compile(r"[^\W\d_]+")

@@ -70,6 +70,7 @@ ALIASES = {
     "agentsourcedid": "agents",
     "agentsourcedids": "agents",
     "agentsourceids": "agents",
+    "sourceid": "sourcedId",
     "userid": "userIds",
 } | {folded(name): name for name in (*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS)}
 """Folded member name to the standard's: some servers use their own case or the names of the CSV files, and some

@@ -36,6 +36,8 @@ SCRIPTS = Path(__file__).parent / "migrations"
 RESTORED = "select exists (select from change_log where xid >= pg_current_xact_id()::text::bigint)"
 RESTAMP = "select restart_log()"
 """A restored dump is older than its server's transaction ids: the feed would wait for ever."""
+LOCK = "migrations"
+"""Taken by all that changes the schema or its rights: PostgreSQL fails if two sessions change one row of its catalog."""
 LOGIN = re.compile(r"[a-z][a-z0-9_]{0,50}")
 APPEND_ONLY = ("change_log", "audit")
 FIELDS = frozenset({*PERSON_FIELDS, "number_kind", "relationship", "flags"})
@@ -79,7 +81,7 @@ class UnknownSchema(WrongSchema):
 def upgrade(database: Database) -> None:
     """Apply what is missing, in one transaction; safe for several processes. Raises OldSchema, UnknownSchema."""
     with database.begin() as conn:
-        lock_until_commit(conn, "migrations")
+        lock_until_commit(conn, LOCK)
         _check_known(MigrationContext.configure(conn).get_current_revision())
         command.upgrade(_config(conn), "head")
         if conn.scalar(text(RESTORED)):
@@ -128,6 +130,7 @@ class BadApplication(DirectoryError):
 
 def grant_pipeline(conn: Connection, login: str) -> None:
     """Let a login do the pipeline's work and nothing else. Run it as the owner of the tables, after each migration."""
+    lock_until_commit(conn, LOCK)
     role = sql.Identifier(login)
     statements = [
         "grant usage on schema public, roster_public, roster_application to {role}",
@@ -152,6 +155,7 @@ def close_locks(conn: Connection, login: str | None) -> bool:
     opened = driver(conn)
     if opened.info.parameter_status("is_superuser") != "on":
         return False
+    lock_until_commit(conn, LOCK)
     locks = opened.execute(
         "select oid::regprocedure::text from pg_proc where pronamespace = 'pg_catalog'::regnamespace "
         "and proname like '%advisory%'"

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -50,6 +51,15 @@ def pipeline(database: Database, login: str) -> Iterator[Database]:
     opened = Database(url_of(database, login))
     yield opened
     opened.close()
+
+
+def test_several_commands_may_hand_out_rights_at_once(database: Database, login: str) -> None:
+    def rights(_: int) -> None:
+        database.call(schema.grant_pipeline, login)
+        database.call(schema.close_locks, login)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(rights, range(12)))
 
 
 def test_the_pipelines_login_syncs_decides_and_erases(

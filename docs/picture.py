@@ -23,7 +23,8 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-from roster_pipeline.runtime.embedded import prepare_environment, project_root
+from roster_pipeline.runtime.embedded import prepare_environment
+from roster_pipeline.settings.installation import project_root
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PICTURES = Path(__file__).parent / "pictures"

@@ -2,8 +2,10 @@
 folder of an installation: it may have any name."""
 
 import ast
+import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -152,3 +154,30 @@ def test_the_embedded_server_works_in_every_folder_and_for_nobody_else(open_fold
     finally:
         server.stop()
         shutil.rmtree(socket_folder, ignore_errors=True)
+
+
+def _lock(data: Path, *lines: object) -> None:
+    (data / "postmaster.pid").write_text("\n".join(map(str, lines)))
+
+
+@pytest.mark.parametrize(
+    "left",
+    {
+        "of initdb": lambda data: (data / "global" / "pg_control").unlink(),
+        "a lock without its last lines": lambda data: _lock(data, 1, data),
+        "an empty lock": lambda data: _lock(data),
+        "the number of another process": lambda data: _lock(data, os.getpid(), data, 0, 5432, data, "", "1 1", "ready"),
+    }.items(),
+    ids=lambda left: left[0],
+)
+def test_a_start_that_was_broken_off_stops_no_later_start(
+    open_folder: Path, left: tuple[str, Callable[[Path], None]]
+) -> None:
+    data = open_folder / "postgres"
+    first = embedded_server(data)
+    first.stop()
+    first._instances.clear()  # as in another process
+    left[1](data)
+    server = embedded_server(data)
+    plain_connection(make_url(server.get_uri())).close()
+    server.stop()

@@ -59,13 +59,13 @@ def web(
     """Serve the Dagster UI. It answers its own pages only: no other web site can start a run. Ctrl-C ends it."""
     # a read-only UI shows Dagster's tables only: no directory, no key
     if read_only and installation.Places.read().dagster_database_url:
-        os.environ["DAGSTER_HOME"] = str(embedded.project_root())
+        os.environ["DAGSTER_HOME"] = str(installation.project_root())
     else:
         embedded.prepare_environment()
     rules = webserver.rules_from(installation.WebAddresses.read(), path_prefix.rstrip("/"))
     if not rules.token:  # with a token, roster dev prints the link
         say(f"The Dagster UI listens on http://{host}:{port}{rules.prefix}", style="bold green")
-    loaded = workspace or str(embedded.project_root() / "workspace.yaml")
+    loaded = workspace or str(installation.project_root() / "workspace.yaml")
     webserver.serve(loaded, host, port, rules, read_only=read_only)
 
 
@@ -128,7 +128,7 @@ def dev(
         port: f"The Dagster UI is at http://{LOOPBACK}:{port}/?token={token}  (Ctrl-C ends it)",
         console_port: f"The console is at {console_at}; this link signs an operator in, once: {link}",
     }
-    workspace = embedded.project_root() / "workspace.yaml"
+    workspace = installation.project_root() / "workspace.yaml"
     with ProcessGroup(installation.home() / RECORD) as group:
         for name, command in _commands(workspace, port, console_port, simulator_port if simulator else None).items():
             group.start(name, command)

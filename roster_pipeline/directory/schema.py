@@ -37,7 +37,7 @@ RESTORED = "select exists (select from change_log where xid >= pg_current_xact_i
 RESTAMP = "select restart_log()"
 """A restored dump is older than its server's transaction ids: the feed would wait for ever."""
 LOCK = "migrations"
-"""Taken by all that changes the schema or its rights: PostgreSQL fails if two sessions change one row of its catalog."""
+"""Taken by all that changes the schema or its rights: two sessions cannot change one row of PostgreSQL's catalog."""
 LOGIN = re.compile(r"[a-z][a-z0-9_]{0,50}")
 APPEND_ONLY = ("change_log", "audit")
 FIELDS = frozenset({*PERSON_FIELDS, "number_kind", "relationship", "flags"})

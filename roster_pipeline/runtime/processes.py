@@ -5,7 +5,8 @@ While a run executes, Dagster replaces our handlers by its own, and turns their 
 note signals below Python's handlers, and read this note when the run has ended.
 
 If the owner of a group is killed, the group stays. The owner had written it to a file that it held locked. The kernel
-releases the lock, so the next command finds the group there and ends it.
+releases the lock, so the next command finds the group there and ends it. It also clears away the start of an embedded
+server that was broken off.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import fcntl
 import logging
 import os
 import secrets
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -40,6 +43,12 @@ RECORD = "dev.processes"
 """In the home folder: what `roster dev` has started."""
 MARK = "ROSTER_STARTED_BY"
 """In the environment of every process of a group: the group that it belongs to."""
+
+
+LOCK_LINES = 8
+"""Of the lock file of a server, once it is ready."""
+OWN_DATABASES = "base/?????*"
+"""Databases that `initdb` has not made: their numbers have five digits or more."""
 
 
 class Ended(KeyboardInterrupt):
@@ -252,3 +261,35 @@ def _signal(group: int, number: int) -> bool:
         os.killpg(group, number)
         return True
     return False
+
+
+def clear_broken_start(data: Path, mark: str) -> None:
+    """Remove what a killed process, or a power cut, left in the folder of an embedded server, and what would stop every
+    later start: the lock file of a server that is gone, and the folder itself if no server was ever ready in it. mark:
+    a setting that a ready server has."""
+    import psutil  # slow
+
+    lock, settings = data / "postmaster.pid", data / "postgresql.auto.conf"
+    if lock.exists():
+        if _serves(data, lines := lock.read_text().splitlines()):
+            return
+        if len(lines) < LOCK_LINES or psutil.pid_exists(int(lines[0])):
+            lock.unlink()
+    ready = settings.exists() and mark in settings.read_text()
+    if (data / "PG_VERSION").exists() and not ready and not any(data.glob(OWN_DATABASES)):
+        left = [one for one in psutil.process_iter(["cmdline"]) if str(data) in (one.info["cmdline"] or ())]
+        psutil.wait_procs(left, timeout=POLITE_SECONDS)  # initdb goes on alone, and empties the folder if it fails
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def _serves(data: Path, lock: list[str]) -> bool:
+    """Whether the server of this lock file runs. Its number may be another process's by now, so the folder in which it
+    works counts, or that somebody answers."""
+    import psutil
+
+    with suppress(psutil.Error, ValueError, IndexError):
+        if psutil.Process(int(lock[0])).cwd() == str(data):
+            return True
+    folder, port = (lock[4], lock[3]) if len(lock) == LOCK_LINES else (data, 5432)
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(f"{folder}/.s.PGSQL.{port}") == 0

@@ -112,6 +112,19 @@ def home() -> Path:
     return folder
 
 
+def project_root() -> Path:
+    """The folder with `dagster.yaml` and `workspace.yaml`: `DAGSTER_HOME`, else the working folder or the checkout."""
+    given = Places.read().dagster_home
+    places = [Path(given)] if given else [Path.cwd(), Path(__file__).resolve().parents[2]]
+    for place in places:
+        if (place / "dagster.yaml").exists():
+            return place
+    raise FileNotFoundError(
+        f"No dagster.yaml in {given or 'the working folder'}. Run roster in the project's folder, or set DAGSTER_HOME "
+        "to it."
+    )
+
+
 class SecretKey(Variables):
     """The key for Client Secrets. While keys are exchanged, several keys with commas between them."""
 

@@ -57,6 +57,30 @@ select l.sourced_id as student_id, c.sourced_id
 from contact c join link l on l.connection_id = {connection} and l.person_id = c.person_id
 where c.district_id = {district} and c.school_id = {school} order by l.sourced_id, c.place
 """
+CONTACTS_AS_CHOSEN = """
+with changed as materialized (
+    select person_id, case entity when 'link' then coalesce(after, before) ->> 'sourced_id' end as record
+    from change_log where district_id = :district and position > :position and entity <> 'person'
+      and (entity = 'link' or (entity = 'contact' and school_id = :school))
+), records as materialized (
+    select record from changed where record is not null
+    union
+    select l.sourced_id from changed c join link l on l.connection_id = :connection and l.person_id = c.person_id
+)
+select not exists (
+    select from records cross join lateral (
+        select contact_sourced_id, more_contacts from cleaned_roster
+        where snapshot_id = :snapshot and sourced_id = records.record and contact_sourced_id is not null offset 0
+    ) chosen
+    where chosen.contact_sourced_id || array(
+        select one ->> 0 from jsonb_array_elements(cast(chosen.more_contacts as jsonb)) one
+    ) is distinct from array(
+        select c.sourced_id from link l join contact c
+            on c.district_id = :district and c.school_id = :school and c.person_id = l.person_id
+        where l.connection_id = :connection and l.sourced_id = records.record order by c.place
+    )
+)
+"""
 FIND = """
 with wanted as (
     select word, lower(word) as lower, nullif(bare_number(word), '') as number
@@ -120,6 +144,21 @@ def stored_contacts(conn: Connection, school: SchoolRow) -> pd.DataFrame:
     """student_id and sourced_id of the contacts of a school's students, by place; for each record of the student."""
     given = {"connection": school.connection.id, "district": school.district_id, "school": school.id}
     return read_frame(conn, STORED_CONTACTS, {"student_id": "text", "sourced_id": "text"}, **given)
+
+
+def contacts_position(conn: Connection, school: SchoolRow) -> int:
+    """Where the change log of a district is. All contacts of that moment are seen, because changes wait for each other
+    (`locks.lock_district`)."""
+    query = "select coalesce(max(position), 0) from change_log where district_id = :district and entity <> 'person'"
+    return int(conn.scalar(text(query), {"district": school.district_id}) or 0)
+
+
+def contacts_as_chosen(conn: Connection, school: SchoolRow, snapshot_id: int, position: int) -> bool:
+    """Whether the contacts of a school that have changed since this position of the change log, or whose student's
+    record has, are those that the roster of a snapshot chose. Cleaning with them gives the same roster."""
+    given = {"connection": school.connection.id, "district": school.district_id, "school": school.id}
+    given |= {"snapshot": snapshot_id, "position": position}
+    return bool(conn.scalar(text(CONTACTS_AS_CHOSEN), given))
 
 
 def list_members(

@@ -6,9 +6,9 @@ A roster has versions. A row says for which of them it holds, and a snapshot nam
 roster begins anew, with all rows, after `BEGUN_AGAIN_AFTER`, or if more than `MOST_DIFFERENT` of the rows differ.
 
 A snapshot takes over the roster of an earlier one if the input of cleaning is the same: a function of records, rejected
-records, orgs, stored contacts, settings, code and day. `find_earlier` makes a digest of the first three; the caller
-adds the others. Equal digests mean equal rosters until the day on which a role begins or ends. After
-`CLEANED_AGAIN_AFTER`, everything is cleaned again in any case.
+records, orgs, settings, code, day and stored contacts. `find_earlier` makes a digest of the first three; the caller
+adds settings and code, and compares the contacts that changed since. Equal digests mean equal rosters until the day on
+which a role begins or ends. After `CLEANED_AGAIN_AFTER`, everything is cleaned again in any case.
 """
 
 from __future__ import annotations
@@ -194,6 +194,8 @@ def _first_rows(numbers: Ints) -> Ints:
 KEY = "cleaning"
 """In the counts of a snapshot: the digest of the input (key), the day of cleaning (since), the day on which a role
 begins or has ended (until)."""
+POSITION = "log_position"
+"""Another key: where the change log was when the directory was last compared with the snapshot's roster."""
 NUMBERS = "number_places"
 """The key, in the counts of a snapshot, of the settings that name the places of student and staff numbers."""
 CLEANED_AGAIN_AFTER = timedelta(days=7)
@@ -247,7 +249,7 @@ with held as (
 ), named as (
     update snapshot n set roster_id = held.roster_id, roster_version = held.roster_version, counts = n.counts || (
         select jsonb_object_agg(key, value) from jsonb_each(held.counts) where key in {COUNTED}
-    ) from held where n.id = :snapshot returning 1
+    ) || jsonb_build_object('{POSITION}', cast(:position as bigint)) from held where n.id = :snapshot returning 1
 ), rejected as ({_copied(rejected_record, "severity")}), excluded as ({_copied(excluded_contact, "1")}),
 quality as ({_copied(quality_result, "1")}), moved as (
     update stored_frame set snapshot_id = :snapshot where snapshot_id = :earlier and name = '{ROSTER}'
@@ -260,11 +262,11 @@ select (select count(*) from named) as named,
 
 @dataclass(frozen=True)
 class Earlier:
-    """A digest of the input of cleaning, and the earlier snapshot with it whose roster is right today."""
+    """A digest of the input of cleaning, and the earlier snapshot with it whose roster is right today. counts: its."""
 
     key: str
     snapshot_id: int | None
-    by_role: Mapping[str, int]
+    counts: Mapping[str, Any]
 
 
 def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: date) -> Earlier:
@@ -280,16 +282,17 @@ def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: d
         "most": LOOKED_AT,
     }
     found = conn.execute(text(FIND), given).one()
-    return Earlier(found.key, found.id, dict((found.counts or {}).get("roles", {})))
+    return Earlier(found.key, found.id, found.counts or {})
 
 
-def take_over(conn: Connection, snapshot_id: int, earlier: Earlier) -> int | None:
+def take_over(conn: Connection, snapshot_id: int, earlier: Earlier, position: int) -> int | None:
     """Give a snapshot without a roster that of an earlier one, with rejections and quality. Returns how many records
     cannot be used; None, and writes nothing, without an earlier one."""
     if earlier.snapshot_id is None:
         return None
     with conn.begin_nested() as attempt:
-        taken = conn.execute(text(TAKE_OVER), {"snapshot": snapshot_id, "earlier": earlier.snapshot_id}).one()
+        given = {"snapshot": snapshot_id, "earlier": earlier.snapshot_id, "position": position}
+        taken = conn.execute(text(TAKE_OVER), given).one()
         if not taken.named:
             attempt.rollback()  # another transaction has just deleted the roster
             return None

@@ -1,7 +1,7 @@
 """Clean: makes a roster, a list of rejected records and quality results from the newest snapshot of a school."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from hashlib import sha256
 from typing import Any
@@ -29,7 +29,7 @@ from roster_pipeline.directory import (
     tenants,
 )
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.roster_rows import KEY, NUMBERS, Earlier
+from roster_pipeline.directory.roster_rows import KEY, NUMBERS, POSITION, Earlier
 from roster_pipeline.directory.stored_frames import RECORDS, frame_of_table, table_of
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
@@ -70,15 +70,15 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
         if facts is None:
             raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
         snapshot_id = int(facts["id"])
-        withheld, stored = withheld_from(conn, school, facts["pull_id"]), members.stored_contacts(conn, school)
-        today = _today(school)
-        earlier = _earlier(conn, school, facts, withheld, stored, today)
+        withheld, today = withheld_from(conn, school, facts["pull_id"]), _today(school)
+        position = members.contacts_position(conn, school)
+        earlier = _earlier(conn, school, facts, withheld, today)
         if earlier and take_over and facts["roster_id"] is None:
-            unusable = roster_rows.take_over(conn, snapshot_id, earlier)
+            unusable = roster_rows.take_over(conn, snapshot_id, earlier, position)
             if unusable is not None:
                 results = rosters.load_quality(conn, snapshot_id).drop(columns="snapshot_id")
-                return _counts(snapshot_id, earlier.by_role, unusable, results, taken_over=True)
-        records = read_records(conn, facts)
+                return _counts(snapshot_id, earlier.counts["roles"], unusable, results, taken_over=True)
+        records, stored = read_records(conn, facts), members.stored_contacts(conn, school)
         last = roster_rows.last_roster(conn, snapshot_id, records=snapshots.users_of(facts))
         users, contacts, refused = records.users, records.contacts, snapshots.load_rejected(conn, snapshot_id)
         orgs = snapshots.list_orgs(conn, facts["pull_id"], str(facts["school_sourced_id"]), orgs_named(users))
@@ -93,7 +93,7 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
             zone = school.settings.zone
             changes = filter(None, (next_change(some, today, zone) for some in (users, contacts)))
             until = min((change.isoformat() for change in changes), default=None)
-            counts[KEY] = {"key": earlier.key, "since": today.isoformat(), "until": until}
+            counts |= {KEY: {"key": earlier.key, "since": today.isoformat(), "until": until}, POSITION: position}
         rosters.write(
             conn, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts,
             last=last,
@@ -127,22 +127,21 @@ def _counts(
 
 
 def _earlier(
-    conn: Connection,
-    school: SchoolRow,
-    facts: Mapping[str, Any],
-    withheld: frozenset[str],
-    stored: pd.DataFrame,
-    today: date,
+    conn: Connection, school: SchoolRow, facts: Mapping[str, Any], withheld: frozenset[str], today: date
 ) -> Earlier | None:
-    """The result of `roster_rows.find_earlier`; None if the quality suite cannot be read."""
+    """The result of `roster_rows.find_earlier`, without a snapshot if the directory has other contacts since than its
+    roster chose. None if the quality suite cannot be read."""
     try:
         suite = installed_suite()
     except QualitySuiteError:
         return None
     settings = (school.settings.model_dump_json(), school.connection.settings.model_dump_json())
     code = (code_version("."), pd.__version__, pa.__version__)
-    rest = repr((facts["school_sourced_id"], settings, sorted(withheld), stored.to_csv(index=False), suite, code))
-    return roster_rows.find_earlier(conn, facts, sha256(rest.encode()).hexdigest(), today)
+    rest = repr((facts["school_sourced_id"], settings, sorted(withheld), suite, code))
+    found = roster_rows.find_earlier(conn, facts, sha256(rest.encode()).hexdigest(), today)
+    if found.snapshot_id and not members.contacts_as_chosen(conn, school, found.snapshot_id, found.counts[POSITION]):
+        return replace(found, snapshot_id=None)
+    return found
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,24 @@ def applied(nights: Nights) -> None:
     assert nights.district.count("contact")
 
 
+def in_directory(change: str) -> Callable[[Nights], object]:
+    """A change of what the directory has of the first student with a contact, by whomever."""
+    record = "(select min(l.sourced_id) from link l join contact c using (person_id))"
+    person = f"(select person_id from link where sourced_id = {record})"
+    return lambda nights: nights.district.execute(change.format(record=record, person=person))
+
+
 CHANGES: dict[str, Callable[[Nights], object]] = {
-    "contacts of the directory": applied,
+    "another contact": in_directory("update contact set sourced_id = 'c' where person_id = {person}"),
+    "no contact": in_directory("delete from contact where person_id = {person}"),
+    "a second contact": in_directory(
+        "insert into contact (district_id, school_id, person_id, place, sourced_id) "
+        "select district_id, school_id, person_id, 2, 'c' from contact where person_id = {person}"
+    ),
+    "a link of somebody else": in_directory(
+        "update link set person_id = (select max(person_id) from membership) where sourced_id = {record}"
+    ),
+    "a link that is gone": in_directory("delete from link where sourced_id = {record}"),
     "a name": lambda nights: nights.district.people.rename(student(nights), family_name="Okonkwo-Byrne"),
     "a newcomer": lambda nights: nights.district.people.add("student", "sch-1", agents=()),
     "a leaver": lambda nights: nights.district.people.remove(student(nights), how="vanish"),
@@ -119,7 +135,17 @@ CHANGES: dict[str, Callable[[Nights], object]] = {
 }
 
 
+SAME: dict[str, Callable[[Nights], object]] = {
+    "the first sync": applied,
+    "a contact's name": in_directory("update contact set given_name = 'Ada' where person_id = {person}"),
+    "a link's version": in_directory("update link set version = '1.2' where sourced_id = {record}"),
+}
+
+
 def test_whatever_cleaning_reads_it_cleans_again_when_it_changes(nights: Nights) -> None:
+    for what, change in SAME.items():
+        change(nights)
+        assert nights.next().taken_over, what
     for what, change in CHANGES.items():
         change(nights)
         assert not nights.next().taken_over, what

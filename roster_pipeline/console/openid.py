@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import logging
+import re
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +34,9 @@ DISCOVERY = "/.well-known/openid-configuration"
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Only methods with a public key: a token must not choose another method of checking, or none."""
 CLAIMS_NEEDED = ["exp", "iat", "iss", "aud", "sub"]
+SUBJECT = re.compile(r"(?=.*\S)[ -~]{1,255}")
+"""What the standard allows: 255 ASCII characters. Another spelling must never become the subject of somebody else."""
+LONGEST_NAME = 200
 LEEWAY_SECONDS = 60
 """Allows for clocks that differ a little."""
 TIMEOUT = httpx.Timeout(10.0)
@@ -100,13 +104,14 @@ class Provider:
         if not isinstance(token, str):
             raise TokenRefused("it sent no ID token")
         claims = self._verified(token)
-        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), attempt.nonce.encode()):
+        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(errors="replace"), attempt.nonce.encode()):
             raise TokenRefused("its answer belongs to another sign-in (nonce)")
         if "email" not in claims and isinstance(answer.get("access_token"), str):
             # the source of the address says whether it is verified; the token has no address here
             claims.pop("email_verified", None)
             claims |= self._more(answer["access_token"], claims["sub"])
-        return Identity(self.settings.issuer, claims["sub"], self._email(claims), str(claims.get("name") or ""))
+        name = "".join(filter(str.isprintable, str(claims.get("name") or "")))[:LONGEST_NAME]  # people choose it
+        return Identity(self.settings.issuer, claims["sub"], self._email(claims), name)
 
     def _exchange(self, code: str, verifier: str) -> dict[str, Any]:
         sent = {
@@ -117,7 +122,7 @@ class Provider:
         }
         own = self.settings
         ways = self._published().get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-        if "client_secret_basic" not in ways:
+        if "client_secret_basic" not in str(ways):
             sent |= {"client_id": own.client_id, "client_secret": own.client_secret}
             return self._json("POST", self._endpoint("token_endpoint"), data=sent)
         signed = httpx.BasicAuth(quote(own.client_id, safe=""), quote(own.client_secret, safe=""))
@@ -140,7 +145,7 @@ class Provider:
             )
         except jwt.PyJWTError as problem:  # its text repeats values of the token, so only its name is shown
             raise TokenRefused(f"its ID token is not valid ({type(problem).__name__})") from None
-        if not isinstance(claims["sub"], str) or not claims["sub"].strip():
+        if not isinstance(claims["sub"], str) or not SUBJECT.fullmatch(claims["sub"]):
             raise TokenRefused("its ID token names nobody (sub)")
         party = claims.get("azp")
         others = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
@@ -179,11 +184,17 @@ class Provider:
             email = email or claims.get("preferred_username")
         elif str(claims.get("email_verified", "")).lower() != "true":
             return ""
-        return email if isinstance(email, str) and "@" in email else ""
+        if not isinstance(email, str) or "@" not in email or not email.strip().isprintable():
+            return ""
+        # the Kelvin sign becomes a k: nobody can register such an address for the account of another one
+        return "" if accounts.normal(email).isascii() and not email.isascii() else email
 
     def _endpoint(self, name: str) -> str:
         address = self._published().get(name)
-        parts = urlsplit(address) if isinstance(address, str) else None
+        try:
+            parts = urlsplit(address) if isinstance(address, str) else None
+        except ValueError:
+            parts = None
         if not parts or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))):
             raise ProviderAway(f"publishes no safe address for {name}")
         return str(address)
@@ -226,7 +237,8 @@ _trusted = cache(httpx.create_ssl_context)
 def _signing_keys(document: dict[str, Any]) -> list[jwt.PyJWK]:
     """The keys with which we can check a signature. A provider may also publish keys of kinds that we do not know."""
     found = []
-    for entry in document.get("keys", []):
+    keys = document.get("keys")
+    for entry in keys if isinstance(keys, list) else []:
         try:
             if entry.get("use", "sig") == "sig":
                 found.append(jwt.PyJWK(entry))

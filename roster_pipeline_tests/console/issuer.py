@@ -30,6 +30,7 @@ class Issuer:
     header: dict[str, Any] = field(default_factory=dict)
     another_key: bool = False
     published_name: str = ""
+    published: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
     exchanges: int = 0
@@ -55,6 +56,7 @@ class Issuer:
             "token_endpoint": f"{self.url}/token",
             "jwks_uri": f"{self.url}/keys",
         }
+        found |= self.published
         return JSONResponse(found | ({"userinfo_endpoint": f"{self.url}/userinfo"} if self.userinfo else {}))
 
     def authorize(self, request: Request) -> Response:
@@ -108,7 +110,8 @@ class Issuer:
             else jwt.algorithms.RSAAlgorithm
         )
         own = json.loads(kind.to_jwk(self.key.public_key()))
-        return JSONResponse({"keys": [own | {"kid": self.key_id, "use": "sig"}, {"kty": "unheard-of", "kid": "new"}]})
+        keys = [own | {"kid": self.key_id, "use": "sig"}, {"kty": "unheard-of", "kid": "new"}]
+        return JSONResponse({"keys": self.published.get("keys", keys)})
 
     def more(self, request: Request) -> Response:
         assert request.headers["authorization"] == "Bearer opaque"

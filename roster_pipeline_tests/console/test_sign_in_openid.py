@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from roster_pipeline.console.config import Config, Oidc
 from roster_pipeline.console.pages.sign_in import send_link
+from roster_pipeline.directory import accounts
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator.app import SimulatorThread
 from roster_pipeline_tests.cli.test_processes import free_port
@@ -88,6 +89,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "of another issuer": ({"claims": {"iss": "https://accounts.google.com"}}, "InvalidIssuer"),
     "nobody": ({"claims": {"sub": None}}, "MissingRequiredClaim"),
     "an empty subject": ({"claims": {"sub": " "}}, "names nobody"),
+    "a subject that cannot be stored": ({"claims": {"sub": "subject-1\0"}}, "names nobody"),
+    "a subject of half a letter": ({"claims": {"sub": "\ud800"}}, "names nobody"),
+    "a subject without end": ({"claims": {"sub": "s" * 256}}, "names nobody"),
+    "a nonce of half a letter": ({"claims": {"nonce": "\ud800"}}, "nonce"),
     "a foreign key": ({"another_key": True}, "InvalidSignature"),
     "an unknown key": ({"header": {"kid": "second"}}, "does not publish"),
     "unsigned": ({"algorithm": "none"}, "not signed with a public key"),
@@ -111,6 +116,18 @@ def test_an_address_that_is_not_verified_is_refused(visitor: Browser, issuer: Is
         issuer.claims = {"email_verified": verified}
         refused = refusal(there_and_back(visitor))
         assert "does not say that your e-mail address is verified" in refused, verified
+
+
+def test_an_address_that_only_becomes_the_one_of_an_account_is_refused(
+    visitor: Browser, issuer: Issuer, database: Database
+) -> None:
+    database.call(accounts.grant, "kim@school.example", accounts.Place(), by="ada")
+    for email in ("\u212aim@school.example", "kim\0@school.example", "kim@school.example\nbob@school.example"):
+        issuer.claims = {"email": email}
+        assert "does not say that your e-mail address is verified" in refusal(there_and_back(visitor)), email
+    issuer.claims = {"email": "Kim@School.example", "name": "Kim\0 \ud800\x1b[31m\u202e"}
+    assert there_and_back(visitor).status_code == 303
+    assert one(database, "select name from account where email = 'kim@school.example'") == "Kim [31m"
 
 
 def test_who_was_not_let_in_reads_so(visitor: Browser, issuer: Issuer, database: Database) -> None:
@@ -172,6 +189,32 @@ def test_a_provider_with_another_name_or_none_gets_a_page_without_a_trace(visito
     answer = visitor.get("/sign-in/oidc")
     assert answer.status_code == 503
     assert "has another name" in answer.text
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        {"token_endpoint_auth_methods_supported": None},
+        {"token_endpoint_auth_methods_supported": 5},
+        {"authorization_endpoint": "https://[accounts"},
+        {"token_endpoint": "https://[accounts"},
+        {"jwks_uri": 5},
+        {"jwks_uri": "http://accounts.example.org/keys"},
+        {"keys": None},
+        {"keys": 5},
+        {"keys": [None, 5, {}]},
+    ],
+    ids=str,
+)
+def test_a_provider_that_publishes_nonsense_gets_a_page_without_a_trace(
+    visitor: Browser, issuer: Issuer, published: dict[str, Any]
+) -> None:
+    issuer.published = published
+    begun = visitor.get("/sign-in/oidc")
+    if begun.status_code == 303:
+        begun = visitor.get(httpx.get(begun.headers["location"], timeout=60, verify=False).headers["location"])
+    assert begun.status_code in (403, 503)
+    assert "The identity provider" in begun.text
 
 
 def test_the_link_by_mail_is_off_if_there_is_a_provider(visitor: Browser, console: Console, environment: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.console.config import Config
+from roster_pipeline.console.pages import access
 from roster_pipeline.directory import accounts
 from roster_pipeline.directory.accounts import LastOperator, Place
 from roster_pipeline.directory.database import Database
@@ -55,6 +56,15 @@ def test_who_is_let_in_is_invited_by_mail_if_that_is_ticked(manager: Browser, da
     assert recipients == [NEW]
     assert "You can now look after" in text
     assert one(database, "select count(*) from outbox") == 1
+
+
+def test_one_person_invites_only_so_many(manager: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "INVITED_BY_ONE", 1)
+    given = {"email": NEW, "role": "manager", "place": "springfield"}
+    found = [
+        manager.send_form("/access", given | more).status_code for more in ({"invite": "on"}, {"invite": "on"}, {})
+    ]
+    assert found == [303, 429, 303]
 
 
 def test_an_operator_lets_anybody_in(operator: Browser, database: Database) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from roster_pipeline.console.middleware import FIELD
+from roster_pipeline.console.pages import upload_pages
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.people_file import LARGEST_FILE
@@ -127,6 +128,11 @@ def test_a_file_that_is_not_a_list_is_refused(owner: Browser) -> None:
         answer = send(owner, data)
         assert answer.status_code == 400, said
         assert said in words_of(answer.text), said
+
+
+def test_one_person_sends_only_so_many_lists(owner: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_pages, "BY_ONE_PERSON", 1)
+    assert [send(owner, b"").status_code for _ in range(2)] == [400, 429]
 
 
 def test_files_are_taken_on_this_page_only_from_people_who_are_signed_in_and_with_a_token(signed_in: SignedIn) -> None:

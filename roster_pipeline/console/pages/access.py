@@ -2,19 +2,22 @@
 person's own account: where it is signed in, and signing out everywhere."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from roster_pipeline.console.page import NOTHING, database, form, page, piece, redirect, route
-from roster_pipeline.console.session import nothing_here, signed_out, viewer, zone_of
+from roster_pipeline.console.session import limit, nothing_here, signed_out, viewer, zone_of
 from roster_pipeline.directory import accounts, audit, sessions, tenants
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Account, Place
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import access_changes
 
 ROLES = {OWNER: "Owner of a school", MANAGER: "Manager of a district", OPERATOR: "Operator of everything"}
+INVITED_BY_ONE, WINDOW = 100, timedelta(hours=1)
+"""Invitations go to addresses that nobody has confirmed."""
 MOST_SHOWN = 200
 MOST_PROPOSED = 50
 """How many places the field proposes. The typed text narrows them."""
@@ -56,6 +59,8 @@ def grant(request: Request) -> Response:
         return show(request, values, {"place": NEEDS_PLACE})
     if role == OPERATOR and values["place"]:
         return show(request, values, {"place": NOT_FOR_OPERATORS})
+    if invited:
+        limit(request, "invitations by", who.email, INVITED_BY_ONE, WINDOW)
     try:
         with database(request).begin() as opened:
             key = _key_of(opened, who, values["place"], role)

@@ -5,6 +5,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
+from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW
 from roster_pipeline.console.page import (
     ROWS,
     Listed,
@@ -20,7 +21,7 @@ from roster_pipeline.console.page import (
     route,
     texts,
 )
-from roster_pipeline.console.session import nothing_here, school_of, the_school, viewer
+from roster_pipeline.console.session import limit, nothing_here, school_of, the_school, viewer
 from roster_pipeline.directory import uploads
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
@@ -54,6 +55,7 @@ SAME = ("join", "update", "nothing")
 def upload(request: Request) -> Response:
     """Read the file, keep it, and show what it would do."""
     school = the_school(request)
+    limit(request, "lists by", viewer(request).email, BY_ONE_PERSON, WINDOW)  # each is kept for a day
     sent, given = form(request).get("file"), texts(request)
     default = given.get("role", "")
     if not isinstance(sent, UploadFile) or not sent.filename:

@@ -227,7 +227,7 @@ def blanks(length: int) -> Array:
 
 def persons_of(rows: pd.DataFrame) -> Ints:
     """The persons of the rows of a plan; -1 for a new person."""
-    persons: Ints = rows["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1).astype(np.int64)
+    persons: Ints = rows["person_id"].to_numpy(dtype=np.int64, na_value=-1)
     return persons
 
 

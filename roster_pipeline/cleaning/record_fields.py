@@ -102,7 +102,8 @@ def without_placeholders(fields: RecordFields, kinds: Array, alive: Flags) -> Re
     """
     values, where = dict(fields.values), np.zeros(len(alive), dtype=bool)
     for name in ("master_identifier", "number"):
-        spelled = bare_numbers(values[name] if name == "master_identifier" else numbered(kinds, values[name]))
+        spelled = bare_numbers(values[name])
+        spelled = spelled if name == "master_identifier" else numbered(kinds, spelled)
         many = of_many(pc.if_else(pa.array(alive), spelled, None), values["given_name"], values["family_name"])
         where = truth(pc.is_in(spelled, value_set=many))
         values[name] = pc.if_else(pa.array(where), None, values[name]) if len(many) else values[name]

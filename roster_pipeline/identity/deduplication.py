@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from roster_pipeline.frames import Array, Flags, Ints, codes, repeated
 from roster_pipeline.identity.evidence import MatchKeys, weigh
 from roster_pipeline.identity.match_keys import bare_numbers_of, record_match_keys, without_common
-from roster_pipeline.identity.names import whole_names
 
 _COMPARED_AT_MOST = 30
 """At most this many different records of one key and name are compared; more are a broken export, not a person."""
@@ -169,8 +168,7 @@ def _buckets(
 
 
 def _each_name(match_keys: MatchKeys) -> Iterable[Hashable]:
-    given, family = match_keys.given, match_keys.family
-    return given | family | whole_names(given, family)
+    return match_keys.given | match_keys.family | match_keys.whole
 
 
 def _whole_names(match_keys: MatchKeys) -> Iterable[Hashable]:

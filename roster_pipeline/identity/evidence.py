@@ -10,6 +10,7 @@ The table is in docs/rules.md, section 2.
 
 import unicodedata
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from roster_pipeline.identity.names import in_other_letters, may_be_one_name, whole_names
 
@@ -17,7 +18,6 @@ GRADES_APART = 3
 """Grades this many years apart are two pupils. One year is a school year, two years are a pupil who skipped one."""
 
 STUDENT, STAFF = "student", "staff"
-
 _YEARS = {"IT": -3, "PR": -2, "PK": -1, "TK": 0, "KG": 0, **{f"{year:02}": year for year in range(1, 14)}}
 
 _NAMES = frozenset(("given", "family"))
@@ -60,6 +60,11 @@ class MatchKeys:
     middle: str = ""
     here: bool = False
     written: tuple[str | None, str | None] = field(default=(None, None), compare=False)
+
+    @cached_property
+    def whole(self) -> frozenset[str]:
+        """The whole names, see `whole_names`."""
+        return whole_names(self.given, self.family)
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,7 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
     may be older. Somebody who left years ago is no longer in that grade: the same e-mail and name may be a new
     pupil's."""
     pairs: list[tuple[str, bool]] = []
-    alike = not whole_names(record.given, record.family).isdisjoint(whole_names(other.given, other.family))
+    alike = not record.whole.isdisjoint(other.whole)
     both = alike and ((record.given and record.family) or (other.given and other.family))
     for name, mine, theirs in (("given", record.given, other.given), ("family", record.family, other.family)):
         if both or (mine and theirs):
@@ -227,7 +232,7 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
     near, goes_on = False, other.here and record.kind == other.kind == STAFF
     if record.number is not None and other.number is not None and not _both_ids(record, other):
         near = record.number != other.number and bare(record.number) == bare(other.number)
-        if not near and _of_one_kind(record.number, other.number):
+        if not near and record.number.partition("\x1f")[0] == other.number.partition("\x1f")[0]:
             pairs.append(("number", record.number == other.number))
     if record.year is not None and other.year is not None:
         later = record.year - other.year
@@ -283,10 +288,6 @@ def mailbox(email: str) -> str:
 
 def _one_mailbox(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and one != other and mailbox(one) == mailbox(other)
-
-
-def _of_one_kind(first: str, other: str) -> bool:
-    return first.partition("\x1f")[0] == other.partition("\x1f")[0]
 
 
 def _both_ids(first: MatchKeys, other: MatchKeys) -> bool:

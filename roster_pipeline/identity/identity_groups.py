@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import Array, Flags, Ints, codes, filled, positions, sorted_by, strings, taken, truth
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, filled, positions, sorted_by, strings, taken, truth
 from roster_pipeline.identity.deduplication import UnionFind
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of, places_of
 from roster_pipeline.identity.evidence import weigh
@@ -151,8 +151,7 @@ def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[I
     the whole name and nothing against it.
     """
     roster, people = identities.roster, directory.people
-    rows = np.flatnonzero((identities.person >= 0) & ~np.isin(identities.record_status, _WITHOUT_FIELDS))
-    places = places_of(identities.person[rows], people)
+    rows, places = np.arange(len(identities.person)), places_of(identities.person, people)
 
     def of_record(name: str) -> Array:
         return taken(strings(roster[name]), rows)
@@ -162,7 +161,8 @@ def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[I
 
     whole = same("given_name") & same("family_name")
     own_number = same("number") & ~truth(pc.equal(of_record("number"), of_record("sourced_id")))
-    open_ = ~(whole & (same("email") | own_number))
+    open_ = (identities.person >= 0) & ~np.isin(identities.record_status, _WITHOUT_FIELDS)
+    open_ &= ~(whole & (same("email") | own_number))
     rows, places, whole = rows[open_], places[open_], whole[open_]
     number = filled(of_record("number")) & filled(taken(strings(people["number"]), places)) & ~same("number")
     own_links = directory.own_links
@@ -186,16 +186,15 @@ def _settled(shared: pd.DataFrame, identities: IdentityGroups) -> Flags:
 
 def _joined(deduplicated: Ints, person: Ints) -> Ints:
     """Numbers from 0 for the identities; identities that are linked to one person are one."""
-    first_rows, identity = np.unique(deduplicated, return_inverse=True)
+    identity = _by_first_row(deduplicated)
     linked = np.flatnonzero(person >= 0)
-    _, inverse, often = np.unique(person[linked], return_inverse=True, return_counts=True)
-    again = linked[often[inverse] > 1]
-    if len(again):
-        parts = UnionFind(len(first_rows))
-        for rows in pd.Series(again).groupby(person[again]).agg(list):
-            parts.join(identity[rows].tolist())
-        identity = np.unique(parts.settled(np.unique(identity[again]).tolist())[identity], return_inverse=True)[1]
-    return _by_first_row(identity)
+    again = linked[pd.Series(person[linked]).duplicated(keep=False)]
+    if not len(again):
+        return identity
+    parts = UnionFind(len(identity))
+    for rows in pd.Series(again).groupby(person[again]).agg(list):
+        parts.join(identity[rows].tolist())
+    return _by_first_row(parts.settled(np.unique(identity[again]).tolist())[identity])
 
 
 def status_ranks(roster: pd.DataFrame) -> Ints:
@@ -205,7 +204,7 @@ def status_ranks(roster: pd.DataFrame) -> Ints:
 
 def _by_first_row(identity: Ints) -> Ints:
     if len(identity) < 2 or bool((np.diff(identity) > 0).all()):
-        return identity.astype(np.int64)
+        return np.arange(len(identity))
     _, first, inverse = np.unique(identity, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
@@ -214,9 +213,8 @@ def _by_first_row(identity: Ints) -> Ints:
 
 
 def _places(column: Array, ranks: dict[str, int] | dict[str | None, int], otherwise: int) -> Ints:
-    names = column.dictionary_encode().dictionary.to_pylist()
-    numbers, _ = codes(column)
-    places: Ints = np.array([*(ranks.get(name, otherwise) for name in names), otherwise], dtype=np.int64)[numbers]
+    named = {name: rank for name, rank in ranks.items() if name is not None}
+    places: Ints = np.array([*named.values(), otherwise])[positions(column, pa.array(named, TEXT))]
     return places
 
 

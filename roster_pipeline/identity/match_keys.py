@@ -63,20 +63,22 @@ class Persons:
     numbers: Array
     emails: Array
 
+    @property
+    def bare_numbers(self) -> Array:
+        """`numbers` without differences of spelling."""
+        return pc.if_else(pc.is_valid(self.numbers), bare_numbers_of(self.columns), None)
+
     def match_keys(self) -> list[MatchKeys]:
         """The match keys of each person, in order."""
         if not len(self.ids):
             return []
-        columns = self.columns
-        links = self.directory.links
-        links = links[np.isin(numbers_of(links["person_id"]), self.ids)]
-        linked = set(links["person_id"].tolist())
-        own = links[flags_of(links["connection_id"] == self.directory.connection_id)]
-        ids = set(zip(own["person_id"].tolist(), own["sourced_id"].tolist(), strict=True))
+        columns, links = self.columns, self.directory.own_links
+        own = np.flatnonzero(np.isin(self.directory.known_people, self.ids))
+        known = self.directory.known_people[own].tolist()
+        ids = set(zip(known, strings(links["sourced_id"]).take(pa.array(own)).to_pylist(), strict=True))
         masters: dict[int, frozenset[str]] = {}
-        for person_id, master in zip(
-            own["person_id"].tolist(), strings(own["master_identifier"]).to_pylist(), strict=True
-        ):
+        of_links = strings(links["master_identifier"]).take(pa.array(own)).to_pylist()
+        for person_id, master in zip(known, of_links, strict=True):
             if master is not None:
                 masters[person_id] = masters.get(person_id, frozenset()) | {master}
         who, schooling = self.ids.tolist(), _schooling(self.directory, self.ids)
@@ -94,7 +96,7 @@ class Persons:
             year,
             years_ago,
             repeat(None),
-            map(linked.__contains__, who),
+            np.isin(self.ids, numbers_of(self.directory.links["person_id"])).tolist(),
             away,
             map(name_key, columns["middle_name"].to_pylist()),
             np.isin(self.ids, self.directory.active_people).tolist(),
@@ -183,14 +185,14 @@ def numbered(kind: Array, number: Array) -> Array:
 
 
 def bare_numbers(numbers: Array) -> Array:
-    """The texts of `numbered`, or numbers alone, as `evidence.bare` makes them."""
+    """Numbers without their kind, as `evidence.bare` makes them."""
     plain = pc.replace_substring(pc.utf8_lower(pc.utf8_normalize(numbers, form="NFKC")), pattern=" ", replacement="")
-    return pc.replace_substring_regex(plain, pattern="(^|\x1f)0+", replacement="\\1", max_replacements=1)
+    return pc.utf8_ltrim(plain, characters="0")
 
 
 def bare_numbers_of(columns: Mapping[str, Array] | pd.DataFrame) -> Array:
     """Kind and number of each row, without differences of spelling; missing if either is missing."""
-    return bare_numbers(numbered(strings(columns["number_kind"]), strings(columns["number"])))
+    return numbered(strings(columns["number_kind"]), bare_numbers(strings(columns["number"])))
 
 
 def name_keys_of(names: Iterable[Any]) -> Array:
@@ -220,11 +222,11 @@ def _schooling(directory: DirectoryFrames, ids: Ints) -> dict[int, tuple[str | N
 
     From their active memberships; from archived ones if none is active.
     """
-    names, elsewhere = list(MEMBERSHIP[1:]), directory.elsewhere
-    here = directory.members[names][np.isin(numbers_of(directory.members.index), ids)]
+    members, elsewhere = directory.members, directory.elsewhere
+    here = np.flatnonzero(np.isin(numbers_of(members.index), ids))
     by_person: dict[int, tuple[bool, set[str | None], int | None, int]] = {}
     for person_id, role, grade, status, years in chain(
-        zip(here.index.tolist(), *(here[name].tolist() for name in names), strict=True),
+        zip(members.index[here], *(members[name].array.take(here).tolist() for name in MEMBERSHIP[1:]), strict=True),
         zip(*(elsewhere[name].tolist() for name in MEMBERSHIP), strict=True),
     ):
         active, kind, year = status == "active", kind_of(role), year_of(grade if isinstance(grade, str) else None)

@@ -15,10 +15,11 @@ connection of the district gave. A connection of the district is trusted with ev
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,13 +37,11 @@ from roster_pipeline.identity.identity_groups import (
 )
 from roster_pipeline.identity.match_keys import (
     Persons,
-    bare_numbers,
     bare_numbers_of,
     of_many,
     persons_at,
     record_match_keys,
 )
-from roster_pipeline.identity.names import whole_names
 from roster_pipeline.vocabulary import ID_REASSIGNED, MATCH_CONTRADICTED, OTHER_CONNECTION, STATUS_RANK
 
 BY = (None, "link", "number", "email", "id", "name")
@@ -86,15 +85,16 @@ def match(identities: IdentityGroups, directory: DirectoryFrames) -> Matched:
         for who in identities.person[identities.rows(identity)]
         if who >= 0
     }
-
     person[several] = NOBODY
     by = np.where(person >= 0, _LINK, _NONE)
     here = identities.record_status[identities.lead] <= LAST_PRESENT
     open_identities = here & (person < 0)
     open_identities[list(conflict)] = False
     if open_identities.any() and len(directory.people):
-        held = set(identities.person[here[identities.identity]].tolist())
-        for identity, candidates in sorted(_Search(identities, directory, open_identities).found().items()):
+        found = _Search(identities, directory, open_identities).found()
+        doubted = np.array([who for candidates in found.values() for who in candidates.doubtful], dtype=np.int64)
+        held = set(doubted[np.isin(doubted, identities.person[here[identities.identity]])].tolist())
+        for identity, candidates in sorted(found.items()):
             who = candidates.same
             if not who and identities.record_status[identities.lead[identity]] <= ROLE_OFF:
                 # a person with a record of their own in this snapshot does not contradict this one
@@ -111,13 +111,14 @@ def match(identities: IdentityGroups, directory: DirectoryFrames) -> Matched:
     new = (identities.record_status[identities.lead] == STATUS_RANK["member"]) & (person < 0)
     new[list(conflict)] = False
     alive = identities.record_status <= STATUS_RANK["elsewhere"]
-    seen = {*identities.person[alive].tolist(), *person[identities.identity[alive]].tolist(), *doubtful}
-    for identity, found in _entered_again(identities, directory, np.flatnonzero(new), seen).items():
-        if len(found) == 1:
-            person[identity], by[identity], conflict[identity] = found.pop(), _NAME, MATCH_CONTRADICTED
+    others = np.fromiter((*doubtful, *directory.announced), dtype=np.int64)
+    seen = np.concatenate([identities.person[alive], person[identities.identity[alive]], others])
+    for identity, persons in _entered_again(identities, directory, np.flatnonzero(new), seen).items():
+        if len(persons) == 1:
+            person[identity], by[identity], conflict[identity] = persons.pop(), _NAME, MATCH_CONTRADICTED
         else:
             conflict[identity] = "several_matches"
-            doubtful |= found
+            doubtful |= persons
     conflict |= _taken(person, by, here)
     return Matched(person, by, conflict, frozenset(doubtful))
 
@@ -145,28 +146,27 @@ def _waits_for_manager(identities: IdentityGroups, person: Ints, found: Flags, d
 
 
 def _entered_again(
-    identities: IdentityGroups, directory: DirectoryFrames, new: Ints, seen: Collection[int]
+    identities: IdentityGroups, directory: DirectoryFrames, new: Ints, seen: Ints
 ) -> dict[int, set[int]]:
     """New members, and the absent members of this school who may be the same people, entered again with other keys.
 
-    new: identities without a person. seen: people with a record in some school.
+    new: identities without a person. seen: people with a record in some school, and announced leavers.
     """
-    absent = np.intersect1d(directory.active_people, directory.known_people)
-    absent = absent[~np.isin(absent, [*seen, *directory.announced])]
+    absent = directory.active_people
+    absent = absent[np.isin(absent, directory.known_people) & ~np.isin(absent, seen)]
     if not len(new) or not len(absent):
         return {}
     named: dict[str, list[tuple[int, MatchKeys]]] = defaultdict(list)
     persons = persons_at(directory, places_of(absent, directory.people)).match_keys()
     for who, keys in zip(absent.tolist(), persons, strict=True):
-        for name in keys.family | whole_names(keys.given, keys.family):
+        for name in keys.family | keys.whole:
             named[name].append((who, keys))
     found: dict[int, set[int]] = defaultdict(set)
     not_theirs = set(zip(*(identities.exclusions[name].tolist() for name in ("row", "person")), strict=True))
     rows = identities.lead[new]
     records = record_match_keys(identities.columns, rows)
     for identity, row, record in zip(new.tolist(), rows.tolist(), records, strict=True):
-        names = record.family | whole_names(record.given, record.family)
-        for who, keys in (each for name in names for each in named.get(name, ())):
+        for who, keys in (each for name in record.family | record.whole for each in named.get(name, ())):
             if (row, who) not in not_theirs and _may_go_on(weigh(record, keys)):
                 found[identity].add(who)
     return found
@@ -183,10 +183,10 @@ def _may_go_on(weighed: Evidence) -> bool:
 def _taken(person: Ints, by: Ints, here: Flags) -> dict[int, str]:
     """Identities whose person another identity has. A link wins. If two identities have no link, neither wins."""
     held = np.flatnonzero(here & (person >= 0))
+    held = held[pd.Series(person[held]).duplicated(keep=False)]
     order = held[np.argsort(person[held], kind="stable")]
-    same = np.flatnonzero(np.diff(person[order]) == 0)
     taken: dict[int, str] = {}
-    for place in same:
+    for place in np.flatnonzero(np.diff(person[order]) == 0):
         for identity in (order[place], order[place + 1]):
             if by[identity] != _LINK:
                 taken[int(identity)] = "match_taken"
@@ -208,8 +208,7 @@ class _Search:
     def found(self) -> dict[int, _Candidates]:
         """The candidates of every identity that has some."""
         found: dict[int, _Candidates] = defaultdict(lambda: _Candidates({}, {}))
-        ways = ((_NUMBER, self._by_number()), (_EMAIL, self._by_email()), (_ID, self._by_id()))
-        for way, pairs in ways:
+        for way, pairs in ((_NUMBER, self._by_number()), (_EMAIL, self._by_email()), (_ID, self._by_id())):
             for identity, record, who, person in pairs:
                 if (identity, who) in self._exclusions:
                     continue
@@ -233,7 +232,7 @@ class _Search:
         theirs = bare_numbers_of(self._people)
         near = truth(pc.is_in(theirs, value_set=wanted, skip_nulls=True))
         persons = persons_at(self._directory, np.flatnonzero(near))
-        numbers = bare_numbers(persons.numbers)
+        numbers = persons.bare_numbers
         many = of_many(numbers, persons.columns["given_name"], persons.columns["family_name"])
         return self._pairs(wanted, persons, pc.if_else(pc.is_in(numbers, value_set=many), None, numbers))
 
@@ -261,7 +260,8 @@ class _Search:
             return iter(())
         wanted, theirs = bare_ids(self._of_rows(identities.sourced_ids)), bare_ids(strings(links["sourced_id"]))
         who = self._directory.known_people
-        near = truth(pc.is_in(theirs, value_set=wanted)) & ~repeated(theirs)
+        near = truth(pc.is_in(theirs, value_set=wanted))
+        near[near] = ~repeated(theirs.filter(pa.array(near)))
         near &= np.isin(who, self._directory.active_people)
         if not near.any():
             return iter(())

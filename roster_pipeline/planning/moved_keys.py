@@ -259,7 +259,7 @@ def row_notes(
         if len(rows) and len(directory.people):
             wanted = taken(differences.want[name], rows)
             numbers = name == "number"
-            wanted = bare_numbers(numbered(taken(kinds, rows), wanted)) if numbers else pc.utf8_lower(wanted)
+            wanted = numbered(taken(kinds, rows), bare_numbers(wanted)) if numbers else pc.utf8_lower(wanted)
             of_another[rows] = _another_has(directory, name, wanted, person[rows])
         flags.append((f"{name}_of_another", of_another))
     notes = np.full(len(person), None, dtype=object)

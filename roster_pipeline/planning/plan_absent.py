@@ -35,13 +35,11 @@ from roster_pipeline.identity.evidence import MatchKeys, bare, weigh
 from roster_pipeline.identity.identity_groups import LAST_PRESENT
 from roster_pipeline.identity.match_keys import (
     Persons,
-    bare_numbers,
+    bare_numbers_of,
     name_keys_of,
-    numbered,
     persons_at,
     record_match_keys,
 )
-from roster_pipeline.identity.names import whole_names
 from roster_pipeline.planning.decisions import PlanningContext
 from roster_pipeline.vocabulary import LEFT_REASONS, STATUS_RANK
 
@@ -188,7 +186,7 @@ def _keys(match_keys: MatchKeys) -> Iterator[Hashable]:
         yield "email", match_keys.email
     if match_keys.username is not None:
         yield "username", match_keys.username
-    yield from (("name", name) for name in whole_names(match_keys.given, match_keys.family))
+    yield from (("name", name) for name in match_keys.whole)
 
 
 def comparable_rows(record_status: Ints) -> Flags:
@@ -200,8 +198,8 @@ def comparable_rows(record_status: Ints) -> Flags:
 def near_rows(roster: pd.DataFrame, here: Flags, absent: Persons, match_keys: list[MatchKeys]) -> Ints:
     """The rows among `here` with a number, an e-mail without its domain, a user name or, if nothing else can be
     compared, the whole name of an absent person."""
-    number, email = numbered(strings(roster["number_kind"]), strings(roster["number"])), strings(roster["email"])
-    near = _among(bare_numbers(number), bare_numbers(absent.numbers))
+    number, email = bare_numbers_of(roster), strings(roster["email"])
+    near = _among(number, absent.bare_numbers)
     near |= _among(mailboxes(email), mailboxes(absent.emails))
     near |= _among(pc.utf8_lower(strings(roster["username"])), pc.utf8_lower(absent.columns["username"]))
     near &= here
@@ -210,14 +208,16 @@ def near_rows(roster: pd.DataFrame, here: Flags, absent: Persons, match_keys: li
     )
     real = filled(number) & ~truth(pc.equal(strings(roster["number"]), strings(roster["sourced_id"])))
     bare_rows = np.flatnonzero(here & ~near & ~(comparable & (real | filled(email))))
-    theirs = pa.array({name for each in match_keys for name in whole_names(each.given, each.family)}, TEXT)
+    theirs = pa.array({name for each in match_keys for name in each.whole}, TEXT)
     named = [_among(names, theirs) for names in _whole_names(roster[[*_GIVEN, *_FAMILY, _MIDDLE]].iloc[bare_rows])]
-    return np.union1d(np.flatnonzero(near), bare_rows[np.logical_or.reduce(named)])
+    near[bare_rows[np.logical_or.reduce(named)]] = True
+    return np.flatnonzero(near)
 
 
 def mailboxes(emails: Array) -> Array:
     """As `evidence.mailbox`."""
-    return pc.replace_substring_regex(emails, pattern=r"[+@].*|\.", replacement="")
+    plain = pc.replace_substring(emails, pattern=".", replacement="")
+    return pc.struct_field(pc.extract_regex(plain, pattern="^(?P<mailbox>[^+@]*)"), "mailbox")
 
 
 def _whole_names(frame: pd.DataFrame) -> Iterator[Array]:
@@ -226,8 +226,10 @@ def _whole_names(frame: pd.DataFrame) -> Iterator[Array]:
     One of them may stand in one field with the middle name.
     """
     keys = {name: name_keys_of(frame[name]) for name in (*_GIVEN, *_FAMILY, _MIDDLE)}
-    given = [keys["given_name"], pc.coalesce(keys["preferred_given_name"], keys["given_name"])]
-    family = [keys["family_name"], pc.coalesce(keys["preferred_family_name"], keys["family_name"])]
+    given, family = [keys["given_name"]], [keys["family_name"]]
+    for name, plain in (("preferred_given_name", given), ("preferred_family_name", family)):
+        if keys[name].null_count < len(frame):
+            plain.append(pc.coalesce(keys[name], plain[0]))
     if keys[_MIDDLE].null_count < len(frame):
         given.append(pc.binary_join_element_wise(given[0], pc.fill_null(keys[_MIDDLE], ""), pa.scalar("", TEXT)))
     for names in product(given, family):

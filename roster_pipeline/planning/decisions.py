@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from roster_pipeline.frames import Flags, Ints, filled, positions, strings
+from roster_pipeline.frames import Flags, Ints, filled, positions, strings, taken, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of, numbers_of, places_of
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, IdentityGroups
 from roster_pipeline.identity.matching import BY, Matched
@@ -100,8 +102,9 @@ def decide(s: Situation) -> tuple[Words, Words]:
         (s.differs, "skip", "auto_update_off"),
         (np.ones_like(s.conflict), "unchanged", "equal"),
     )
-    fits = [row[0] for row in table]
-    place = np.argmax(np.stack(fits), axis=0)
+    place = np.zeros(len(s.conflict), dtype=np.int64)
+    for row, (fits, _, _) in reversed(tuple(enumerate(table))):
+        place[fits] = row
     actions: Words = np.array([row[1] for row in table], dtype=object)[place]
     reasons: Words = np.array([row[2] for row in table], dtype=object)[place]
     return actions, reasons
@@ -139,7 +142,8 @@ def primary_records_of(
     by_link = matched.by[chosen] == BY.index("link")
     fields = lead.copy()
     moves = np.zeros(len(chosen), dtype=bool)
-    primary_links = directory.links[flags_of(directory.links["is_primary"])].drop_duplicates("person_id")
+    primary_links = directory.links[["person_id", "connection_id", "sourced_id", "primary_by_hand"]]
+    primary_links = primary_links[flags_of(directory.links["is_primary"])].drop_duplicates("person_id")
     place = places_of(person, primary_links.set_index("person_id"))
     elsewhere = _best_elsewhere(person, primary_links, directory)
     moves[(person >= 0) & (place < 0)] = True
@@ -152,7 +156,9 @@ def primary_records_of(
         return PrimaryRecords(fields, moves, arrives, {}, {})
     primary = primary_links.iloc[place[with_primary]]
     own = (primary["connection_id"] == directory.connection_id).to_numpy(dtype=bool)
-    row = positions(strings(primary["sourced_id"]), identities.sourced_ids)
+    row, ids = lead[with_primary], strings(primary["sourced_id"])
+    other = np.flatnonzero(~truth(pc.equal(ids, taken(identities.sourced_ids, row))))
+    row[other] = positions(ids.take(pa.array(other)), identities.sourced_ids) if len(other) else other
     record_status = np.append(identities.record_status, STATUS_RANK["deleted"])[row]
     followed = np.isin(person[with_primary], directory.active_people)
     listed = np.full(len(with_primary), snapshot.complete and snapshot.mode != "delta")

@@ -112,7 +112,9 @@ def directory_of(roster: pd.DataFrame) -> DirectoryFrames:
     members = (
         stood[[*MEMBERSHIP_FIELDS, *STUDENT_CONTACTS]]
         .set_axis(index)
-        .assign(status="active", archived_by=None, managed=True, absent_syncs=0, revision=1, years=0)
+        .assign(
+            status="active", archived_by=None, managed=True, absent_syncs=0, revision=1, years=0, archived_days=pd.NA
+        )
     )
     links = pd.DataFrame(
         {

@@ -108,10 +108,12 @@ MEMBERS: dict[str, Kind] = {
     "absent_syncs": "int",
     "revision": "int",
     "years": "int",
+    "archived_days": "int",
     **dict.fromkeys(STUDENT_CONTACTS, "text"),
 }
 _YEARS = "extract(year from age(m.updated_at))::int as years"
 """The highest possible age of a grade, in years. Every change of the membership sets it to zero."""
+_ARCHIVED_DAYS = "extract(day from now() - m.archived_at)::int as archived_days"
 ELSEWHERE = f"""
 select m.person_id, m.role, m.grade, m.status, {_YEARS}
 from unnest(cast(:people as bigint[])) p(id)
@@ -274,12 +276,12 @@ def _link_exclusions() -> str:
 
 
 def _members(several: bool, *, some: bool) -> str:
-    own = ", ".join(f"m.{name}" for name in MEMBERS if name not in (*STUDENT_CONTACTS, "years"))
+    own = ", ".join(f"m.{name}" for name in MEMBERS if name not in (*STUDENT_CONTACTS, "years", "archived_days"))
     contact = ", ".join(f"c.{name.removeprefix('contact_')}" for name in CONTACT_FIELDS)
     more = _MORE_CONTACTS if several else "select null::text as contacts"
     people = "candidate k join membership m on m.person_id = k.person_id" if some else "membership m"
     return (
-        f"select {own}, {_YEARS}, {contact}, e.contacts from {people} "  # noqa: S608
+        f"select {own}, {_YEARS}, {_ARCHIVED_DAYS}, {contact}, e.contacts from {people} "  # noqa: S608
         "left join contact c on (c.district_id, c.school_id, c.person_id) = (m.district_id, m.school_id, m.person_id) "
         f"and c.place = 1 left join lateral ({more}) e on true "
         "where m.district_id = {district} and m.school_id = {school} order by m.person_id"

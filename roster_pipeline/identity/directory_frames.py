@@ -17,6 +17,8 @@ from roster_pipeline.frames import Flags, Ints, strings, truth
 from roster_pipeline.identity.evidence import STAFF, STUDENT, kind_of
 from roster_pipeline.vocabulary import CONTACT
 
+LATELY = 14
+"""For so many days, whoever a sync archived may be entered again under other keys."""
 MEMBERSHIP = ("person_id", "role", "grade", "status", "years")
 """Columns of memberships that say whether somebody is a pupil or a member of staff, and in which grade."""
 
@@ -47,7 +49,7 @@ class DirectoryFrames:
     exclusions: sourced_id, person_id: pairs of a record of this connection and a person whom somebody unlinked by hand.
 
     members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, years (whole
-    years since it was written), CONTACT_FIELDS of this school.
+    years since it was written), archived_days (whole days), CONTACT_FIELDS of this school.
 
     elsewhere: person_id, role, grade, status, years: memberships in other schools, of people who are not active here.
 
@@ -97,6 +99,15 @@ class DirectoryFrames:
     def active_people(self) -> Ints:
         """The persons of the active members."""
         return numbers_of(self.members.index[self.active])
+
+    @cached_property
+    def lately_here(self) -> Ints:
+        """The active members, and those whom a sync archived lately and who are active in no other school."""
+        days = self.members["archived_days"].to_numpy(dtype=np.int64, na_value=LATELY)
+        left = flags_of(self.members["archived_by"] == "sync") & (days < LATELY)
+        there = numbers_of(self.elsewhere["person_id"][flags_of(self.elsewhere["status"] == "active")])
+        gone = numbers_of(self.members.index[left])
+        return np.concatenate([self.active_people, gone[~np.isin(gone, there)]])
 
     @cached_property
     def known_people(self) -> Ints:

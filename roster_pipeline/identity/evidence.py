@@ -41,7 +41,7 @@ class MatchKeys:
     or staff, None if neither or both. year: of the grade, kindergarten is 0. years_ago: whole years since the grade was
     written. seat: the role in this school of a record that is a member today. linked: the person has a record already.
     away: a person who was in a school and is in none now. middle: the middle name as a key, "" if unknown. here: a
-    person who is an active member of this school. written: given and family name as they are written.
+    person who is an active member of this school, or was one lately. written: given and family name as written.
     """
 
     given: frozenset[str]

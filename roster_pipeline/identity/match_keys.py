@@ -99,7 +99,7 @@ class Persons:
             np.isin(self.ids, numbers_of(self.directory.links["person_id"])).tolist(),
             away,
             map(name_key, columns["middle_name"].to_pylist()),
-            np.isin(self.ids, self.directory.active_people).tolist(),
+            np.isin(self.ids, self.directory.lately_here).tolist(),
             _written(columns),
         )
         return list(match_keys)

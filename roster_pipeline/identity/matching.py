@@ -4,8 +4,8 @@ In this order: by a link; by a number of the same kind and connection, or by an 
 identity of the snapshot have, if the table of evidence says that they are one person (`Evidence.same`); by a link to
 the sourcedId in another spelling, if the whole name is the same and nothing speaks against it. A name never matches
 alone. If the two seem to be one person but something strong speaks against it, it is a conflict
-(`match_contradicted`). So are a new record and an absent member of one name, even if all keys differ, because a school
-may enter somebody again. A link is also a conflict if everything else speaks against it (`reassigned_ids`).
+(`match_contradicted`). So are a new record and an absent or lately archived member of one name, even if all keys
+differ: a school may enter somebody again. A link is one if everything else speaks against it (`reassigned_ids`).
 
 An identity is never matched to a person if somebody unlinked one of its records from them.
 
@@ -148,11 +148,11 @@ def _waits_for_manager(identities: IdentityGroups, person: Ints, found: Flags, d
 def _entered_again(
     identities: IdentityGroups, directory: DirectoryFrames, new: Ints, seen: Ints
 ) -> dict[int, set[int]]:
-    """New members, and the absent members of this school who may be the same people, entered again with other keys.
+    """New members, and the people who are missing in this school and may be the same, entered again with other keys.
 
     new: identities without a person. seen: people with a record in some school, and announced leavers.
     """
-    absent = directory.active_people
+    absent = directory.lately_here
     absent = absent[np.isin(absent, directory.known_people) & ~np.isin(absent, seen)]
     if not len(new) or not len(absent):
         return {}

@@ -25,7 +25,7 @@ class Known:
     away: bool = False
     middle: str | None = None
     here: bool = False
-    """A person who is an active member of this school."""
+    """A person who is in this school, or whom a sync archived there lately and who is in no other one."""
 
     @property
     def all_given(self) -> set[str]:
@@ -252,5 +252,11 @@ def known_person(person: Person, school: str = "") -> Known:
         grades[0] if grades else None,
         bool(some) and all(each.status == "archived" for each in some),
         person.fields["middle"],
-        school in person.members and person.members[school].status == "active",
+        lately_here(person, school),
     )
+
+
+def lately_here(person: Person, school: str) -> bool:
+    """Whether somebody is in this school, or was until a sync archived them. No history lasts longer than 14 days."""
+    there = [name for name, member in person.members.items() if member.status == "active"]
+    return school in there or (not there and school in person.members and person.members[school].by == "sync")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
-from roster_pipeline_tests.invariants.evidence import Known, compare, kind_of, known_person, plain
+from roster_pipeline_tests.invariants.evidence import Known, compare, kind_of, known_person, lately_here, plain
 from roster_pipeline_tests.invariants.exclusions import parted, told_apart, two_humans
 from roster_pipeline_tests.invariants.person import Person
 from roster_pipeline_tests.invariants.rules import SchoolRules
@@ -324,15 +324,14 @@ def _search(human: Identity, humans: list[Identity], linked: Mapping[str, Person
 
 
 def _search_by_name(humans: list[Identity], linked: Mapping[str, Person], people: list[Person]) -> None:
-    """New members who may be absent members, entered again with other keys."""
+    """New members who may be people who are missing here, entered again with other keys."""
     seen = [linked[record.sourced_id] for human in humans for record in human.alive if record.sourced_id in linked]
     seen += [person for human in humans for person in (human.person, *human.candidates) if person and human.alive]
     for human in humans:
         if human.person or human.conflict or strength(human.lead, human.school, human.rules)[0] != MEMBER:
             continue
         for person in people:
-            member = person.members.get(human.school)
-            absent = member is not None and member.status == "active" and person not in seen
+            absent = lately_here(person, human.school) and person not in seen
             if absent and person.links and not told_apart(human.lead.sourced_id, person, linked):
                 found = compare(human.known(human.lead), known_person(person, human.school))
                 human.candidates += [person] if found.entered_again else []

@@ -28,6 +28,7 @@ SIS = ConnectionSettings(url="https://sis.example.org")
 _PERSON = (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields", "revision")
 _MEMBER = (
     *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS, "status", "archived_by", "managed", "absent_syncs", "revision", "years",
+    "archived_days",
 )  # fmt: skip
 LINK = (
     "connection_id", "sourced_id", "person_id", "is_primary", "version", "confirmed", "primary_by_hand",
@@ -35,7 +36,7 @@ LINK = (
 )  # fmt: skip
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("enabled", "excluded", "managed"), "boolean"),
-    **dict.fromkeys(("revision", "absent_syncs", "years", "number_connection_id"), "Int64"),
+    **dict.fromkeys(("revision", "absent_syncs", "years", "archived_days", "number_connection_id"), "Int64"),
     "locked_fields": "object",
 }
 """Types of the columns that are not texts."""
@@ -201,6 +202,7 @@ class Directory:
             "absent_syncs": 0,
             "revision": 1,
             "years": 0,
+            "archived_days": 30 if status == "archived" else None,
             **fields,
         }
         return who
@@ -246,7 +248,7 @@ class Directory:
                 self.members[int(row["person_id"])]["absent_syncs"] = int(row["absent_syncs"])
             if row["action"] == "archive":
                 gone = self.members[int(row["person_id"])]
-                gone.update(status="archived", archived_by="sync", revision=gone["revision"] + 1)
+                gone.update(status="archived", archived_by="sync", archived_days=0, revision=gone["revision"] + 1)
             elif row["action"] in ("create", "update", "restore"):
                 self._write(row)
 
@@ -282,7 +284,7 @@ class Directory:
             held = person if name in PERSON_FIELDS else member
             assert _same(held[name], before), f"{name} was not as the plan said"
             held[name] = after
-        member.update(status="active", archived_by=None, managed=True)
+        member.update(status="active", archived_by=None, archived_days=None, managed=True)
 
 
 _NAMING = {

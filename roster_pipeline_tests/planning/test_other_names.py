@@ -88,6 +88,11 @@ NAMESAKES: list[tuple[Values, Values, Values]] = [
 """The same with two people: a cousin in another grade, a teacher, another middle name."""
 
 
+LATELY: Values = {"status": "archived", "archived_days": 13}
+"""A membership that a sync ended two weeks ago."""
+MISSING = pytest.mark.parametrize("gone", [pytest.param({}, id="tonight"), pytest.param(LATELY, id="lately")])
+
+
 def missing(person: Values, membership: Values) -> Directory:
     """A directory with a member whose sourcedId no list has any more."""
     directory = Directory()
@@ -95,30 +100,57 @@ def missing(person: Values, membership: Values) -> Directory:
     return directory
 
 
-def test_who_may_be_the_same_person_under_another_name_waits_beside_them() -> None:
+@MISSING
+def test_who_may_be_the_same_person_under_another_name_waits_beside_them(gone: Values) -> None:
     for person, membership, record in ALIKE:
-        (row,) = tuples(missing(person, membership).plan([user("new", **record)]).rows)
+        (row,) = tuples(missing(person, membership | gone).plan([user("new", **record)]).rows)
         assert (row.action, row.reason, row.person_id) == ("conflict", "match_contradicted", 1), (person, record)
         assert row.new_links == []
 
 
-def test_a_stranger_with_the_email_of_somebody_who_left_takes_nobodys_place() -> None:
+@MISSING
+def test_a_stranger_with_the_email_of_somebody_who_left_takes_nobodys_place(gone: Values) -> None:
     for person, membership, record in TWO:
-        reasons = missing(person, membership).plan([user("new", **record)]).rows["reason"]
-        assert sorted(reasons) == ["joined", "left"], (person, record)
+        reasons = missing(person, membership | gone).plan([user("new", **record)]).rows["reason"]
+        assert sorted(reasons) == (["joined"] if gone else ["joined", "left"]), (person, record)
 
 
-def test_who_comes_with_a_name_of_somebody_who_is_missing_and_other_keys_waits_beside_them() -> None:
+@MISSING
+def test_who_comes_with_a_name_of_somebody_who_is_missing_and_other_keys_waits_beside_them(gone: Values) -> None:
     for person, membership, record in AGAIN:
-        (row,) = tuples(missing(person, membership).plan([user("new", **record)]).rows)
+        (row,) = tuples(missing(person, membership | gone).plan([user("new", **record)]).rows)
         found = (row.action, row.reason, row.person_id, row.matched_by)
         assert found == ("conflict", "match_contradicted", 1, "name"), (person, record)
 
 
-def test_a_namesake_who_cannot_be_the_leaver_joins() -> None:
+@MISSING
+def test_a_namesake_who_cannot_be_the_leaver_joins(gone: Values) -> None:
     for person, membership, record in NAMESAKES:
-        reasons = missing(person, membership).plan([user("new", **record)]).rows["reason"]
-        assert sorted(reasons) == ["joined", "left"], (person, record)
+        reasons = missing(person, membership | gone).plan([user("new", **record)]).rows["reason"]
+        assert sorted(reasons) == (["joined"] if gone else ["joined", "left"]), (person, record)
+
+
+def test_a_namesake_joins_if_somebody_archived_the_leaver_or_it_was_long_ago_or_they_are_in_another_school() -> None:
+    for membership in ({"archived_days": 14}, {"archived_by": "hand"}, {"grade": "12"}):
+        directory = missing(ALEX, GRADE | LATELY | membership)
+        assert list(directory.plan([user("new", **ALEXANDER, grades=["08"])]).rows["reason"]) == ["joined"], membership
+    directory = missing(ALEX, GRADE | LATELY)
+    directory.member_elsewhere(1, "student", "08", status="archived")
+    assert list(directory.plan([user("new", **ALEXANDER)]).rows["reason"]) == ["match_contradicted"]
+    directory.member_elsewhere(1, "student", "08")
+    assert list(directory.plan([user("new", **ALEXANDER)]).rows["reason"]) == ["joined"]
+
+
+def test_a_leaver_who_was_entered_again_comes_back_once_somebody_says_so() -> None:
+    directory = missing(ALEX, GRADE)
+    directory.apply(directory.plan([]))
+    record = user("new", **ALEXANDER, grades=["08"])
+    for _ in range(2):
+        plan = directory.plan([record])
+        assert list(plan.rows["reason"]) == ["match_contradicted"]
+        directory.apply(plan)
+    directory.link(1, "new", confirmed=True)
+    assert list(directory.plan([record]).rows["reason"]) == ["returned"]
 
 
 def test_a_namesake_joins_beside_somebody_who_has_a_record_in_any_school_or_whose_leaving_was_announced() -> None:

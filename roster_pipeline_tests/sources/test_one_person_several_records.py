@@ -220,3 +220,17 @@ def test_a_contact_whose_id_two_people_have_is_nobodys_contact(database: Databas
     source.users.remove(stranger)
     school.sync()
     assert school.rows("select given_name from contact") == [{"given_name": guardian["givenName"]}]
+
+
+def test_who_was_archived_and_comes_under_other_keys_some_days_later_waits_for_two_weeks(
+    database: Database, rest: Source
+) -> None:
+    school = School.begun(database, rest, [pupil(place) for place in range(1, 9)])
+    names = {name: rest.users[0][name] for name in ("givenName", "familyName")}
+    rest.users = rest.users[1:]
+    assert school.sync()["st1"] == "left"
+    rest.users = [*rest.users, pupil(20, **names)]
+    for days in (0, 13, 14):
+        school.execute("update membership set archived_at = now() - make_interval(days => :days) "
+                       "where status = 'archived'", days=days)  # fmt: skip
+        assert school.sync()["st20"] == ("match_contradicted" if days < 14 else "joined"), days

@@ -37,6 +37,7 @@ from roster_pipeline.frames import (
 )
 from roster_pipeline.identity.deduplication import deduplicate
 from roster_pipeline.identity.evidence import kind_of
+from roster_pipeline.identity.match_keys import record_match_keys
 from roster_pipeline.org_tree import GONE_STATUSES
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.vocabulary import (
@@ -100,13 +101,14 @@ def clean(
 
     users: records that name this school, or that are linked to one of its members. contacts: their contacts.
     rejected_at_ingest: the data that could not be read as records (`REJECTED_COLUMNS` less role). Those with a
-    sourcedId are in the roster as rejected, so that their people do not count as gone, even if another version of the
-    record, such as the one before a delta, says so.
+    sourcedId are in the roster as rejected, so that their people do not count as gone, even if an older one says so.
     """
     notes = Rejections("users")
     users, contacts = (_in_days_of(some, context.settings.zone) for some in (users, contacts))
-    users, others = one_per_sourced_id(users, notes)
     orgs = context.orgs or SchoolOrgs(frozenset((context.school_id,)))
+    users, others = one_per_sourced_id(
+        users, notes, lambda some: record_match_keys(_of_one_id(some, orgs, context), np.arange(len(some)))
+    )
     entries = read_roles(lists(users["roles"]), orgs, context.settings, context.today)
     ids = strings(users["sourcedId"])
     fields = record_fields(users, entries, context.settings, context.connection)
@@ -149,7 +151,7 @@ def clean(
     frame = pd.DataFrame({name: columns[name] for name in ROSTER_COLUMNS})
     frame = _with_rejected_at_ingest(frame, ids_rejected)
     if len(others):
-        frame = _with_others(frame, others, orgs, context)
+        frame = _with_others(frame, _of_one_id(others, orgs, context))
     noted = joined_rejections([notes.frame(), chosen.rejected])
     return Cleaned(frame, noted, chosen.flags, chosen.excluded)
 
@@ -271,21 +273,23 @@ def _with_rejected_at_ingest(roster: pd.DataFrame, ids_rejected: Array) -> pd.Da
     return _added(roster, rows)
 
 
-def _with_others(
-    roster: pd.DataFrame, others: pd.DataFrame, orgs: SchoolOrgs, context: CleaningContext
-) -> pd.DataFrame:
-    """The roster, and the records of other people with a shared id, each under an id of its own."""
-    entries = read_roles(lists(others["roles"]), orgs, context.settings, context.today)
-    groups = _groups(entries)
-    numbers = pa.array(map(str, range(len(others))), TEXT)
-    rows = {
-        "sourced_id": joined(strings(others["sourcedId"]), numbers),
-        "record_status": pa.array(["shared_id"] * len(others), TEXT),
+def _of_one_id(some: pd.DataFrame, orgs: SchoolOrgs, context: CleaningContext) -> dict[str, Array]:
+    """The columns of records whose sourcedId several records have."""
+    entries = read_roles(lists(some["roles"]), orgs, context.settings, context.today)
+    return {
+        "sourced_id": strings(some["sourcedId"]),
+        "record_status": pa.array(["shared_id"] * len(some), TEXT),
         "number_kind": _kinds(entries),
-        "role": groups,
+        "role": _groups(entries),
         "source_role": entries.source_role,
-        **record_fields(others, entries, context.settings, context.connection).values,
+        **record_fields(some, entries, context.settings, context.connection).values,
     }
+
+
+def _with_others(roster: pd.DataFrame, rows: dict[str, Array]) -> pd.DataFrame:
+    """The roster, and the records of other people with a shared id, each under an id of its own."""
+    ids = rows["sourced_id"]
+    rows["sourced_id"] = joined(ids, pa.array(map(str, range(len(ids))), TEXT))
     return _added(roster, pd.DataFrame({name: column_of(array) for name, array in rows.items()}))
 
 

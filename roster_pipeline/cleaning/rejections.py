@@ -5,11 +5,12 @@ A note has the sourcedId, the field and the rule, never the value.
 Records of one sourcedId that differ in school or role are one person with all of these: some servers send one record
 per school. Records that agree in both are versions of each other; the newest by `dateLastModified` is used, and among
 equally new ones always the same one. Every other field comes from the newest record. But a person has one name at a
-time. If both names of two records differ, they are two people with one id, and neither record is used.
+time. If both names of two records differ, or one name and something strong, they are two people with one id, and
+neither record is used.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any, Literal
@@ -32,6 +33,7 @@ from roster_pipeline.frames import (
     sorted_by,
     strings,
 )
+from roster_pipeline.identity.evidence import MatchKeys, weigh
 from roster_pipeline.identity.names import name_keys
 from roster_pipeline.org_tree import is_gone
 
@@ -64,7 +66,10 @@ RULES: dict[str, str] = {
     "many_students": "is the contact of more students than a parent usually has",
 }
 """Every rule of cleaning, with its meaning for people."""
-_NAMES = (("givenName", "preferredFirstName"), ("familyName", "preferredLastName"))
+_NAMES = frozenset(("given", "family"))
+_SPELLED = (("givenName", "preferredFirstName"), ("familyName", "preferredLastName"))
+_COMPARED = 100
+"""So many records of one sourcedId are compared with each other. If a SIS gives everybody one id, these are enough."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 Record = Mapping[Any, Any]
 
@@ -117,10 +122,20 @@ def joined_rejections(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(text).sort_values(["collection", "sourced_id", "field", "rule"], ignore_index=True)
 
 
-def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The records sorted by sourcedId, each sourcedId once; and the records of other people with the same id.
+def names_alone(users: pd.DataFrame) -> list[MatchKeys]:
+    """The match keys of records of which only names count, as those of contacts."""
+    return [MatchKeys(*_names(record), email=None, number=None) for record in users.to_dict("records")]
 
-    Versions that differ from the one used are noted.
+
+def one_per_sourced_id(
+    users: pd.DataFrame,
+    rejections: Rejections,
+    match_keys: Callable[[pd.DataFrame], list[MatchKeys]] = names_alone,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The records sorted by sourcedId, each sourcedId once; and the records with the same ids that may be of other
+    people, because a name differs.
+
+    match_keys: compares records of one id. Versions that differ from the one used are noted.
 
     A page that is sent twice brings equal records: the fetch handles that, and nothing is noted.
     """
@@ -130,7 +145,7 @@ def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> tuple[pd.
     again = repeated(ids)
     if not again.any():
         return users if keep.all() else users[keep].reset_index(drop=True), users[:0]
-    joined, differing, of_two, others = _joined(users, ids, again, keep)
+    joined, differing, of_two, others = _joined(users, ids, again, keep, match_keys)
     rejections.note(differing, ids, "sourcedId", "duplicate_sourced_id", "warning")
     rejections.note(of_two, ids, "sourcedId", SOURCED_ID_OF_TWO, "error")
     kept = users[keep]
@@ -139,10 +154,14 @@ def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> tuple[pd.
 
 
 def _joined(
-    users: pd.DataFrame, ids: Array, again: Flags, keep: Flags
+    users: pd.DataFrame,
+    ids: Array,
+    again: Flags,
+    keep: Flags,
+    match_keys: Callable[[pd.DataFrame], list[MatchKeys]],
 ) -> tuple[list[dict[str, Any]], Flags, Flags, list[Record]]:
     """Four values: the joined records; flags for used records that had other versions; flags for one record of each id
-    that two people share; the records of the other people with these ids.
+    that two people share; the records with these ids that have another name.
 
     Clears `keep` for every record of a repeated id, except for a record that is used alone.
     """
@@ -154,44 +173,54 @@ def _joined(
     by_id: dict[str, list[int]] = defaultdict(list)
     for place, sourced_id in enumerate(ids.take(pa.array(rows)).to_pylist()):
         by_id[sourced_id].append(place)
+    named = [places for places in by_id.values() if len({_names(records[place]) for place in places}) > 1]
+    compared = [place for places in named for place in places]
+    several = users.take(rows[compared]).reset_index(drop=True)
+    both = zip(match_keys(several), names_alone(several), strict=True) if compared else ()
+    keys = dict(zip(compared, (full if full.given or full.family else names for full, names in both), strict=True))
     joined: list[dict[str, Any]] = []
     others: list[Record] = []
     for places in by_id.values():
         newest_first = sorted(places, key=order.__getitem__, reverse=True)
         keep[rows[places]] = False
-        alive = _by_name(records[place] for place in places if not is_gone(records[place]))
+        people = {keys[place]: place for place in places if place in keys and not is_gone(records[place])}
+        some = list(people)[:_COMPARED]
         kept: dict[frozenset[Any], int] = {}
         for place in newest_first:
-            if not alive or not all(_other_person(records[place], record) for record in alive):
+            ends = people and is_gone(records[place])
+            if not ends or not all(_two_people(keys[place], person) for person in some):
                 kept.setdefault(_memberships(records[place]), place)
         differing[rows[newest_first[0]]] = len({canonical[place] for place in places}) > len(kept)
         together = _together([records[place] for place in kept.values()])
+        used = next(place for place in kept.values() if records[place] is together[0])
         if len(together) == 1:
-            keep[rows[next(place for place in kept.values() if records[place] is together[0])]] = True
+            keep[rows[used]] = True
         else:
             roles = {_key(entry): entry for record in reversed(together) for entry in record["roles"]}
             joined.append({**together[0], "roles": list(roles.values())})
-        of_two[rows[newest_first[0]]] = any(_other_person(*pair) for pair in combinations(alive, 2))
-        others += [record for record in alive if _other_person(record, together[0])]
+        of_two[rows[newest_first[0]]] = any(_two_people(*pair) for pair in combinations(some, 2))
+        doubted = _two_people if is_gone(together[0]) else _may_be_two
+        others += [records[place] for person, place in people.items() if doubted(person, keys[used])]
     return joined, differing, of_two, others
 
 
-def _other_person(one: Record, other: Record) -> bool:
-    """Whether given and family name of two records both differ. Preferred names count, as in the table of evidence."""
-    for kinds in _NAMES:
-        mine, theirs = _names(one, kinds), _names(other, kinds)
-        if not mine or not theirs or not mine.isdisjoint(theirs):
-            return False
-    return True
+def _two_people(one: MatchKeys, other: MatchKeys) -> bool:
+    """Whether two records of one sourcedId are two people: both names differ, or one does and the table of evidence
+    doubts that the id is of one person. Preferred names count."""
+    found = weigh(one, other)
+    return found.differ >= _NAMES or bool(_NAMES & found.agree and _NAMES & found.differ and found.against_link)
 
 
-def _by_name(records: Iterable[Record]) -> list[Record]:
-    """One record of each spelling of the names."""
-    return list({tuple(_names(record, kinds) for kinds in _NAMES): record for record in records}.values())
+def _may_be_two(one: MatchKeys, other: MatchKeys) -> bool:
+    """Whether a name differs, and neither number nor user name says that it is one person."""
+    found = weigh(one, other)
+    return bool(found.differ >= _NAMES or (found.differ & _NAMES and not found.agree & {"number", "username"}))
 
 
-def _names(record: Record, kinds: Sequence[str]) -> frozenset[str]:
-    return name_keys(*(name for kind in kinds if isinstance(name := record.get(kind), str)))
+def _names(record: Record) -> tuple[frozenset[str], frozenset[str]]:
+    """The keys of the given and of the family name."""
+    given, family = ([name for kind in kinds if isinstance(name := record.get(kind), str)] for kinds in _SPELLED)
+    return name_keys(*given), name_keys(*family)
 
 
 def _together(records: list[Record]) -> list[Record]:

@@ -187,10 +187,12 @@ class SisState:
         self._change(newcomer)
         return newcomer
 
-    def stray(self, of: Record, school: str, group: Group, *, deleted: bool) -> None:
+    def stray(self, of: Record, school: str, group: Group, *, deleted: bool, shares: str) -> None:
         """The SIS also has a record of a new human with the sourcedId of a record, as if each school counted its own
-        ids."""
+        ids. shares: a name that both humans have, if their numbers tell them apart."""
         newcomer = self._newcomer(self._new_id(), school, group, numbered=of.number is not None)
+        if shares and of.number and of.given and of.family:
+            newcomer = replace(newcomer, **{shares: getattr(of, shares)})
         made = self.district.add(
             SOURCE_ROLES[group], school, sourced_id=newcomer.sourced_id, agents=(), **_fields(newcomer)
         )

@@ -120,7 +120,7 @@ class Districts(RuleBasedStateMachine):
                 self._night(district, school)
         if begun:
             self.answer_a_hold(0, discard=False)
-            self.ids_of_two(0, 0, "student", deleted=False)
+            self.ids_of_two(0, 0, "student", deleted=False, shares="family")
             self.unreadable_night(0, "student", "email", 2)
             self.garbled_night(0, "student", "given", 2)
             self.brought_back(0)
@@ -229,13 +229,19 @@ class Districts(RuleBasedStateMachine):
                 self._night(district, school)
                 nights.update(row["rule"] for row in district.place.rows(REJECTED, school=school))
 
-    @rule(pick=PICK, place=st.integers(0, 1), group=st.sampled_from(GROUPS), deleted=st.sampled_from((False, True)))
-    def ids_of_two(self, pick: int, place: int, group: Group, deleted: bool) -> None:
+    @rule(
+        pick=PICK,
+        place=st.integers(0, 1),
+        group=st.sampled_from(GROUPS),
+        deleted=st.sampled_from((False, True)),
+        shares=st.sampled_from(("", "given", "family")),
+    )
+    def ids_of_two(self, pick: int, place: int, group: Group, deleted: bool, shares: str) -> None:
         """For a night, another human has one or two of the sourcedIds too, in the same school or another."""
         district = self.districts[0]
         able = [one for one in district.sis.here() if one.sourced_id not in district.sis.confirmed]
         for record in {able[pick % len(able)], able[pick // 2 % len(able)]} if able else ():
-            district.sis.stray(record, district.sis.schools[place], group, deleted=deleted)
+            district.sis.stray(record, district.sis.schools[place], group, deleted=deleted, shares=shares)
         for school in district.schools:
             self._night(district, school)
             nights.update(row["rule"] for row in district.place.rows(REJECTED, school=school))

@@ -130,12 +130,20 @@ TWO_OF_ONE_ID: list[tuple[dict[str, Any], bool]] = [
     ({"givenName": "Zoe{1}", "familyName": ""}, False),
     ({"givenName": "MIN{1}", "familyName": "Járl{1}"}, False),
     ({**ELSE, "status": "tobedeleted"}, False),
+    ({"givenName": "Zoe{1}", "grades": "05"}, True),
+    ({"familyName": "Zed{1}", "grades": "12"}, True),
+    ({"familyName": "Zed{1}", "role": "teacher", "grades": ""}, True),
+    ({"grades": "05"}, False),
+    ({"familyName": "Zed{1}", "grades": "10"}, False),
+    ({"givenName": "Zoe{1}", "familyName": "", "grades": "05"}, False),
+    ({"givenName": "Jarl{1}", "familyName": "Min{1}"}, False),
+    ({"givenName": "Zoe{1}", "grades": "05", "status": "tobedeleted"}, False),
 ]
 """Cases: another record of the same sourcedId, and whether it is somebody else's. {0}: the place, {1}: the end of both
 names."""
 CASES = [
     *((*case, org, True) for case in TWO_OF_ONE_ID for org in ("s1", "s2")),
-    *((*case, "s2", False) for case in (TWO_OF_ONE_ID[0], TWO_OF_ONE_ID[-1])),
+    *((*case, "s2", False) for case in (TWO_OF_ONE_ID[0], TWO_OF_ONE_ID[6], TWO_OF_ONE_ID[7])),
 ]
 """The same with the school of the other record, and whether that is the newer one."""
 
@@ -189,6 +197,16 @@ def test_a_pupil_stays_whose_record_comes_only_under_the_new_id_of_somebody_else
     for _ in range(2):
         school.sync()
     assert "st40" not in school.present
+
+
+def test_a_pupil_stays_whose_record_comes_only_under_the_id_of_a_brother(database: Database, source: Source) -> None:
+    """One name differs and nothing else can be compared, so these may be versions of one record."""
+    school = School.begun(database, source, [pupil(40), *PUPILS])
+    family = pupil(40)["familyName"]
+    brother = pupil(41, sourcedId="s-new", familyName=family, identifier="", dateLastModified=LATE)
+    source.users = [*PUPILS, brother, pupil(40, sourcedId="s-new", dateLastModified=EARLY)]
+    assert [school.sync()["st40"] for _ in range(3)] == ["in_conflict"] * 3
+    assert {"rule": "duplicate_sourced_id"} in school.rows("select rule from rejected_record")
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -153,7 +153,7 @@ class ConnectionSettings(_Settings):
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         visible = "".join(sign for sign in value or "" if unicodedata.category(sign) != "Cf").strip("<>\"' \t\r\n")
-        parts = re.match(r"(?i)(?:https?://(?=[fhs]\w+://))*+(https?|file|sftp)(://\S+)$", visible)
+        parts = re.match(r"(?i)(?:https?://(?=[fhs]\w+://))*(https?|file|sftp)(://(?![fhs]\w+://)\S+)$", visible)
         if value is not None and parts is None:
             raise ValueError("give the full address, for example https://sis.example.org/ims/oneroster/rostering/v1p2")
         return parts[1].lower() + parts[2] if parts else None

@@ -156,6 +156,16 @@ def test_the_embedded_server_works_in_every_folder_and_for_nobody_else(open_fold
         shutil.rmtree(socket_folder, ignore_errors=True)
 
 
+def test_the_embedded_server_needs_no_file_of_another_user(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where there is no XDG_RUNTIME_DIR, the library takes one lock for all users of the machine."""
+    library = type(embedded_server(open_folder / "first"))
+    library._instances[open_folder / "first"].stop()
+    monkeypatch.setattr(library, "_lock", type(library._lock)(tmp_path / "missing" / "of root"))
+    embedded_server(open_folder / "second").stop()
+
+
 def _lock(data: Path, *lines: object) -> None:
     (data / "postmaster.pid").write_text("\n".join(map(str, lines)))
 

@@ -183,7 +183,10 @@ def embedded_server(data: Path) -> PostgresServer:
             return found
 
         vars(postgres_server)["find_suitable_socket_dir"] = socket_folder
-        with (Path(tempfile.gettempdir()) / f"roster-postgres-{os.geteuid()}.lock").open("a") as turn:
+        own = Path(tempfile.gettempdir()) / f"roster-postgres-{os.geteuid()}.lock"
+        library = postgres_server.PostgresServer
+        library._lock = type(library._lock)(own.with_suffix(".library"))  # its own may belong to another user
+        with own.open("a") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
             try:
                 processes.clear_broken_start(data.resolve(), QUIET_LOG[0].split()[0])

@@ -9,6 +9,7 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.oneroster import Client
+from roster_pipeline.oneroster.errors import PagingBroken
 from roster_pipeline_tests.oneroster.client_helpers import Start, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import PEOPLE, odd, page, person, told_of, users_only, window
 
@@ -226,6 +227,60 @@ def test_links_with_an_offset_or_in_circles_are_not_believed() -> None:
         return found
 
     assert "paging-ignored" in told_of(answer).problems
+
+
+def of_page(query: Mapping[str, str], cap: int, *, offset: bool = True, total: int | None = None) -> Response:
+    """A page of at most `cap` people of a server that does not sort. Its total, if none is given, is that of the page.
+    offset: it is honoured."""
+    begin, size = int(query.get("offset", 0)) * offset, min(cap, int(query.get("limit", 100)))
+    records = PEOPLE[begin : begin + size]
+    return JSONResponse({"users": records}, headers={"X-Total-Count": str(total or len(records))})
+
+
+@pytest.mark.parametrize("cap", [7, 25, 33, 48, 64])
+def test_a_total_of_the_first_page_ends_no_list(cap: int) -> None:
+    pulled = told_of(lambda query: of_page(query, cap), page_size=1000)
+    assert pulled.complete
+    assert len(pulled.ids) == len(PEOPLE)
+
+
+@pytest.mark.parametrize("cap", [25, 50, 100])
+def test_a_total_of_the_page_does_not_hide_that_the_offset_is_ignored(cap: int) -> None:
+    with pytest.raises(PagingBroken, match="ignores the offset"):
+        told_of(lambda query: of_page(query, cap, offset=False), page_size=1000)
+
+
+@pytest.mark.parametrize("limits", [True, False])
+@pytest.mark.parametrize("count", [25, 50, 100, 230])
+def test_a_whole_list_is_complete_although_the_offset_is_ignored_if_its_total_stays(
+    count: int, *, limits: bool
+) -> None:
+    """limits: the server honours the limit."""
+
+    def answer(query: Mapping[str, str]) -> Response:
+        people = PEOPLE[: min(count, int(query["limit"]) if limits else count)]
+        return JSONResponse({"users": people}, headers={"X-Total-Count": str(count)})
+
+    pulled = told_of(answer, page_size=1000)
+    assert (pulled.complete, len(pulled.ids)) == (True, count), pulled.problems
+
+
+def test_what_a_total_counts_is_asked_once_and_again_if_the_list_is_shorter() -> None:
+    learned: dict[str, Any] = {}
+    asked: list[Mapping[str, str]] = []
+    people: list[Any] = []
+
+    def answer(query: Mapping[str, str]) -> Response:
+        asked.extend([query] if query.get("limit") == "1" and "sort" in query else [])
+        return page(people, query)
+
+    for count, times in ((33, 1), (34, 0), (33, 1)):
+        people[:] = PEOPLE[:count]
+        asked.clear()
+        with odd(users_only(answer), learned=dict(learned)) as client:
+            assert pulled_by(client).complete
+            learned.update(client.learned)
+        assert len(asked) == times
 
 
 def numbered(query: Mapping[str, str], link: str, *, sorts: bool, people: list[Any]) -> Response:

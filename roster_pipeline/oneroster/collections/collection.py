@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -95,6 +96,22 @@ class Collection:
         parts = (*ours, *(part for part in query.split("&") if _name(part) not in names))
         url = with_query(self.root + self.path, [], "&".join(filter(None, parts)))
         return self._ask(url, self.habits.limit, None, ahead=False)
+
+    def counts_page(self, size: int, total: int | None) -> bool | None:
+        """Whether a total that is the size of the only page says nothing about the list: another one comes if one
+        record is requested. None if the server ignores the limit. A total that was proved is not asked for again while
+        the list is as long as it was."""
+        habits, label = self.habits, self.label
+        known = label in habits.counted and size >= habits.longest.get(label, 0)
+        if known or size < 2 or habits.limit is None or self.filter is not None:
+            return False
+        with suppress(NotOffered, RequestRefused, ServerFailed):
+            probe = self.page(0, 1)
+            if len(probe.records) == 1:
+                habits.counted.update({label} if probe.total == total else ())
+                return probe.total == 1
+            return None
+        return False
 
     def page(self, offset: int, limit: int | None = None, *, ahead: bool = False) -> Page:
         """Fetch one page; if the server fails on a large page, a smaller one from the same offset.

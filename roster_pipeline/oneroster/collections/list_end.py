@@ -78,6 +78,11 @@ def pages_by_links(collection: Collection, progress: Progress) -> bool:
     return habits.linked
 
 
+def pages_otherwise(collection: Collection, progress: Progress, page: Page) -> bool:
+    """Whether the server goes on by numbers of pages or by links, although its second page is the first again."""
+    return progress.pages == 1 and (pages_by_number(collection, progress, page) or pages_by_links(collection, progress))
+
+
 def announced_page(collection: Collection, progress: Progress, proof: ListingProof) -> Page | None:
     """The page that the last one announced; None if it announced none, or one that was read before."""
     following = progress.last.next if progress.last is not None else None
@@ -140,7 +145,7 @@ def after_refusal(
         with suppress(NotOffered, RequestRefused):
             return asked + 1, collection.page(asked + 1)
         habits.aligned = False
-    if progress.reached:
+    if progress.reached and not collection.counts_page(progress.offset, progress.total):
         return asked, None
     page = _page_within(collection, progress, asked)
     if page is None:
@@ -274,6 +279,7 @@ def _compare_with_earlier_ends(collection: Collection, progress: Progress, proof
     longest[label] = max(longest.get(label, 0), proof.records)
     if proof.ended_by == "total":
         ends[label] = "total"
+        collection.habits.counted.update({label} if proof.records > 1 else ())
     elif several and progress.linked and last is not None and not last.has_next:
         ends.setdefault(label, "link")
 

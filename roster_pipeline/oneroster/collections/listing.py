@@ -20,8 +20,7 @@ from roster_pipeline.oneroster.collections.list_end import (
     continues_at_one,
     ends_there,
     judge_end,
-    pages_by_links,
-    pages_by_number,
+    pages_otherwise,
     paging_broken,
 )
 from roster_pipeline.oneroster.collections.paging import LastPage, Page, Progress, Revision, place_of_last
@@ -110,8 +109,7 @@ class Listing:
     def pages(self) -> Iterator[list[Any]]:
         """The records page by page, each record once. Afterwards `proof` is complete."""
         self.open()
-        page: Page | None = self._opened
-        self._opened = None
+        page, self._opened = self._opened, None
         if page is None:
             return
         yield self._take(page, 0)
@@ -132,7 +130,7 @@ class Listing:
             distinct = self._take(page, asked)
             if self._fresh:
                 if reached:
-                    self._total_was_wrong()
+                    self._progress.total_was_wrong(self.proof)
                 yield distinct
             elif self._habits.linked and self._progress.last.has_next:
                 self._progress.last = replace(self._progress.last, next=page.next)
@@ -140,7 +138,9 @@ class Listing:
                 if self._moved:
                     self._progress.gaps.add("last-record-gone")
                 break
-            elif not self._progress.is_behind(page, asked) and not (first and self._pages_otherwise(page)):
+            elif not self._progress.is_behind(page, asked) and not pages_otherwise(
+                self._collection, self._progress, page
+            ):
                 self._nothing_new(page, first, reached)
                 break
         self.proof.ended_by = self.proof.ended_by or ("total" if self._progress.reached else "empty")
@@ -148,12 +148,15 @@ class Listing:
 
     def _total_is_reached(self) -> bool:
         reached = self._progress.total in (self._progress.offset, self.proof.records)
-        return reached and not self._progress.may_hide_more(self._habits)
+        return reached and not self._progress.may_hide_more(self._habits) and self._total_is_of_page() is False
 
-    def _pages_otherwise(self, page: Page) -> bool:
-        """Whether the server goes on by numbers of pages or by links, although its second page is the first again."""
-        collection, progress = self._collection, self._progress
-        return pages_by_number(collection, progress, page) or pages_by_links(collection, progress)
+    def _total_is_of_page(self) -> bool | None:
+        """Whether the total is only the size of the first page; then it is ignored. None if nobody can tell."""
+        progress = self._progress
+        of_page = progress.pages == 1 and self._collection.counts_page(progress.offset, progress.total)
+        if of_page:
+            self._progress.total_was_wrong(self.proof)
+        return of_page
 
     def _next(self) -> tuple[int, Page | None]:
         """The next page and its offset; None if the list has ended without one."""
@@ -242,18 +245,10 @@ class Listing:
             raise ConcurrentChange(reason)
         self.proof.note(reason)
 
-    def _total_was_wrong(self) -> None:
-        """More records came than the total says. A total that is the size of each page is ignored. Any other one is too
-        low."""
-        if self._progress.counts_pages:
-            self.proof.total_start = self.proof.total_end = self._progress.total = None
-        else:
-            self._progress.total_is_low()
-
     def _nothing_new(self, page: Page, first: bool, reached: bool) -> None:
         """A page without a new id: the server repeats its last page at the end, or ignores the offset."""
         begins_anew = self._progress.begins_anew(page)
-        if reached:
+        if reached and not (begins_anew and self._total_is_of_page()):
             self.proof.ended_by = "total"
         elif self._progress.total is not None:
             raise paging_broken(self._collection.label, REPEATS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from roster_pipeline.oneroster.collections.proof import hash_of_version, hashes
+from roster_pipeline.oneroster.collections.proof import ListingProof, hash_of_version, hashes
 from roster_pipeline.oneroster.errors import OneRosterError
 from roster_pipeline.oneroster.http.error_mapping import transient
 
@@ -30,8 +30,9 @@ class PagingHabits:
     are requested, and pages do not overlap. linked: it ignores the offset, and each page announces the next one.
     as_announced: it takes no limit and order beside what a page announces. ends: what proved the end of a collection in
     a complete pull, by label: "total" or "link"; without it the end is no longer proved. low_totals: collections whose
-    total is always too low. moving_totals: collections whose total says where the page is in the list. longest: the
-    most records of a collection that were proved complete, by label: the server does not cut lists up to that length.
+    total is always too low. moving_totals: collections whose total says where the page is in the list. counted:
+    collections whose total was proved to count the whole list, and not the page. longest: the most records of a
+    collection that were proved complete, by label: the server does not cut lists up to that length.
     """
 
     limit: int | None
@@ -43,6 +44,7 @@ class PagingHabits:
     ends: dict[str, str] = field(default_factory=dict)
     low_totals: set[str] = field(default_factory=set)
     moving_totals: set[str] = field(default_factory=set)
+    counted: set[str] = field(default_factory=set)
     longest: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -50,8 +52,8 @@ class PagingHabits:
         names = ("limit", "sort", "aligned", "linked", "as_announced")
         learned: dict[str, Any] = {name: getattr(self, name) for name in names}
         learned |= {"ends": dict(self.ends), "longest": dict(self.longest)}
-        wrong = {"low_totals": sorted(self.low_totals), "moving_totals": sorted(self.moving_totals)}
-        return learned | {name: labels for name, labels in wrong.items() if labels}
+        totals = {name: sorted(getattr(self, name)) for name in ("low_totals", "moving_totals", "counted")}
+        return learned | {name: labels for name, labels in totals.items() if labels}
 
     def aligned_to(self, offset: int) -> int:
         """The offset to request: this one, or the next multiple of the limit if the server needs that."""
@@ -71,6 +73,7 @@ class PagingHabits:
             ends=dict(learned.get("ends") or {}),
             low_totals=set(learned.get("low_totals") or ()),
             moving_totals=set(learned.get("moving_totals") or ()),
+            counted=set(learned.get("counted") or ()),
             longest=dict(learned.get("longest") or {}),
         )
 
@@ -177,6 +180,14 @@ class Progress:
     def total_is_low(self) -> None:
         """More records come than the total says, so the end needs another proof."""
         self.total, self.low = None, True
+
+    def total_was_wrong(self, proof: ListingProof) -> None:
+        """More records come than the total says. A total that is the size of each page is ignored. Any other one is too
+        low."""
+        if self.counts_pages:
+            proof.total_start = proof.total_end = self.total = None
+        else:
+            self.total_is_low()
 
     @property
     def always_moves(self) -> bool:

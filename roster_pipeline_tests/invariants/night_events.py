@@ -95,7 +95,8 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
     elif kind == "known_as" and record.given and record.family and record.email:
         sis.known_as(record, ("short", "letters", "nickname")[other % 3], login=bool(third % 2))
     elif kind == "enter_again":
-        sis.enter_again(record, short=other % 3 == 0)
+        away = [one for one in left if third % 2 and not replaced(one, here)]
+        sis.enter_again(away[pick % len(away)] if away else record, short=other % 3 == 0)
     elif kind == "marry":
         sis.marry(record)
     elif kind == "respell_id" and record.sourced_id.islower():

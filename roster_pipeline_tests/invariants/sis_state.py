@@ -239,14 +239,15 @@ class SisState:
         self._add(replace(record, sourced_id=self._new_id(), gone=None, family=family, email=email, number=number))
 
     def enter_again(self, record: Record, *, short: bool) -> None:
-        """The human of a record gets a new record with other keys: only names and grade stay. short: the given name is
-        a longer form of the old one."""
+        """The human of a record that may have left gets a new one with other keys: only names and grade stay. short:
+        the given name is a longer form of the old one."""
         self._ids += 1
         new = f"new{self._ids}"
         given = f"{record.given}ander" if short and record.given else record.given
         number = str(90_000 + self._ids) if record.number else None
         keys: dict[str, Any] = {"number": number, "username": new, "email": f"{new}@people.example", "master": None}
-        self.leave(record, "vanish")
+        if record.gone is None:
+            self.leave(record, "vanish")
         self._add(replace(record, sourced_id=self._new_id(), gone=None, given=given, **keys))
 
     def known_as(self, record: Record, how: Literal["short", "letters", "nickname"], *, login: bool) -> None:

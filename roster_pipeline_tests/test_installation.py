@@ -176,6 +176,7 @@ def _lock(data: Path, *lines: object) -> None:
         "of initdb": lambda data: (data / "global" / "pg_control").unlink(),
         "a lock without its last lines": lambda data: _lock(data, 1, data),
         "an empty lock": lambda data: _lock(data),
+        "a list that is cut off": lambda data: (data / ".handle_pids.json").write_text("[12"),
         "the number of another process": lambda data: _lock(data, os.getpid(), data, 0, 5432, data, "", "1 1", "ready"),
     }.items(),
     ids=lambda left: left[0],

@@ -275,6 +275,7 @@ def clear_broken_start(data: Path, mark: str) -> None:
             return
         if len(lines) < LOCK_LINES or psutil.pid_exists(int(lines[0])):
             lock.unlink()
+    (data / ".handle_pids.json").unlink(missing_ok=True)  # the library's, not used by us, and it may be cut off
     ready = settings.exists() and mark in settings.read_text()
     if (data / "PG_VERSION").exists() and not ready and not any(data.glob(OWN_DATABASES)):
         left = [one for one in psutil.process_iter(["cmdline"]) if str(data) in (one.info["cmdline"] or ())]

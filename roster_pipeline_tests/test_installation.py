@@ -5,14 +5,18 @@ import ast
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
+import psutil
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
+from roster_pipeline.runtime import embedded
 from roster_pipeline.runtime.embedded import OUR_DRIVER, embedded_server, plain_connection
 from roster_pipeline.settings.installation import Installation, InstallationError, MailServer, Retention
 
@@ -164,6 +168,20 @@ def test_the_embedded_server_needs_no_file_of_another_user(
     library._instances[open_folder / "first"].stop()
     monkeypatch.setattr(library, "_lock", type(library._lock)(tmp_path / "missing" / "of root"))
     embedded_server(open_folder / "second").stop()
+
+
+def test_a_server_that_was_killed_is_left_without_a_traceback(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSTER_HOME", str(open_folder))
+    monkeypatch.setattr(embedded, "_USES", {})
+    embedded._start_embedded()
+    data = open_folder / "postgres"
+    server = embedded._USES[data].server
+    assert server is not None
+    os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    monkeypatch.setattr(server, "stop", Mock(side_effect=psutil.NoSuchProcess(1)))  # init takes a while to notice
+    embedded._leave(data)
 
 
 def _lock(data: Path, *lines: object) -> None:

@@ -156,7 +156,9 @@ def _leave(data: Path) -> None:
     use = _USES.get(data)
     if use is None or use.process != os.getpid():
         return
-    with suppress(BlockingIOError, DatabaseRefusedError):
+    from psutil import NoSuchProcess  # slow, and the library has loaded it
+
+    with suppress(BlockingIOError, DatabaseRefusedError, NoSuchProcess):  # the last: somebody killed it
         fcntl.flock(use.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if use.server is None and (data / "postmaster.pid").exists():
             use.server = embedded_server(data)  # its start was broken off

@@ -8,13 +8,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from cryptography.fernet import Fernet
-from dagster._core.storage.tags import RUN_KEY_TAG
 
 from benchmarks.plant import plant, runs, submit, wait_for
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.jobs import nightly
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, close_databases
-from roster_pipeline.defs.run_coordinator import note_night
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
 from roster_pipeline_tests.directory.builders import every, one
@@ -63,10 +61,7 @@ def requested(instance: dg.DagsterInstance, url: str, now: datetime) -> list[dic
         repository_def=build_defs(resource_overrides=resources).get_repository_def(),
         resources=resources,
     )
-    requests = nightly.evaluate_tick(context).run_requests or []
-    tags = [{**request.tags, RUN_KEY_TAG: str(request.run_key)} for request in requests]
-    for each in tags:
-        note_night(each["dagster/partition"], each)  # `submit` passes the run coordinator by
+    tags = [dict(request.tags) for request in nightly.evaluate_tick(context).run_requests or []]
     return sorted(tags, key=lambda of_run: of_run["roster/connection"] == "good")
 
 

@@ -265,6 +265,19 @@ def test_a_whole_list_is_complete_although_the_offset_is_ignored_if_its_total_st
     assert (pulled.complete, len(pulled.ids)) == (True, count), pulled.problems
 
 
+@pytest.mark.parametrize(("cap", "complete"), [(33, False), (7, False), (229, True)])
+def test_one_page_for_every_offset_is_everybody_if_the_opposite_order_shows_nobody_else(
+    cap: int, *, complete: bool
+) -> None:
+    everybody = PEOPLE[:229]
+
+    def answer(query: Mapping[str, str]) -> Response:
+        people = everybody[::-1] if query.get("orderBy") == "desc" else everybody
+        return JSONResponse({"users": people[: min(cap, int(query.get("limit", 100)))]})
+
+    assert told_of(answer, page_size=1000).problems == (() if complete else ("paging-ignored",))
+
+
 def test_what_a_total_counts_is_asked_once_and_again_if_the_list_is_shorter() -> None:
     learned: dict[str, Any] = {}
     asked: list[Mapping[str, str]] = []

@@ -202,7 +202,8 @@ def _note_round_end(collection: Collection, progress: Progress, proof: ListingPr
     """Note a problem if the list has a length at which servers cut lists, or is one full page without a total, and its
     last record is not the first one of the opposite order.
 
-    That order must show a person who is not in the list, if the length is common or the list was longer before.
+    That order must show a person who is not in the list, if the length is common, the list was longer before, or the
+    same page came for every offset.
     """
     count, last = progress.offset, progress.last
     if not count or last is None:
@@ -211,12 +212,13 @@ def _note_round_end(collection: Collection, progress: Progress, proof: ListingPr
     only_full = progress.pages == 1 and last.size == last.limit
     last_full = collection.habits.linked and last.size >= progress.longest
     cut = cut or (progress.total is None and (only_full or last_full))
-    if not cut and count % COMMON_END:
+    unpaged = proof.ended_by == "unpaged"
+    if not cut and not unpaged and count % COMMON_END:
         return
     first = _other_end(collection)
     surely = cut and count >= collection.habits.longest.get(collection.label, 0)
     if first.tolist() != [last.record] and (surely or not seen.has(first).all()):
-        proof.note("round-end")
+        proof.note("paging-ignored" if unpaged else "round-end")
 
 
 def judge_end(

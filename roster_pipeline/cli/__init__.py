@@ -3,11 +3,13 @@ every command, in the order of the help."""
 
 import atexit
 import gc
+import os
 import sys
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -121,6 +123,8 @@ def main() -> None:
     """The entry point of the `roster` script."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # library warnings are for developers, not for operators
+    for closed in (name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None):
+        setattr(sys, closed, Path(os.devnull).open("r+"))  # noqa: SIM115 - else the next file gets its number
     if isinstance(sys.stdout, TextIOWrapper):  # names have more letters than some terminals
         sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
     end_by_signals()

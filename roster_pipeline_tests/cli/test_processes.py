@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -126,6 +127,13 @@ def test_a_command_and_a_process_of_dagster_end_without_a_last_garbage_collectio
         [sys.executable, "-c", f"{at_the_end}; {started}"], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "left alone: True"
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&- <&-"], ids=["stdout", "all"])
+def test_a_command_works_without_streams(closed: str) -> None:
+    """As some schedulers start it."""
+    started = f"{shlex.quote(sys.executable)} -m roster_pipeline.cli sis list --json {closed}"
+    assert subprocess.run(started, shell=True, check=False).returncode == 0
 
 
 def test_a_port_in_use_is_named_before_anything_starts(roster: Roster) -> None:

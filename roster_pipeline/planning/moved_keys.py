@@ -8,6 +8,7 @@ link, and which records were joined.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,7 +28,15 @@ from roster_pipeline.identity.names import name_key
 from roster_pipeline.planning.field_changes import Differences
 from roster_pipeline.planning.findings import Finding, RowFinding
 from roster_pipeline.settings.school import Guards
-from roster_pipeline.vocabulary import CONTACT, CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS, WRITING, counted
+from roster_pipeline.vocabulary import (
+    ARCHIVE,
+    CONTACT,
+    CONTACT_FIELDS,
+    MORE_CONTACTS,
+    STUDENT_CONTACTS,
+    WRITING,
+    counted,
+)
 
 GUARD = "moved_keys"
 _CONTACT = {name: CONTACT_FIELDS.index(name) for name in ("contact_sourced_id", "contact_email", "contact_phone")}
@@ -49,27 +58,29 @@ class Moved:
     """rows: which rows of the plan give somebody such a key. people: for each kind of key, how many people get one.
 
     identities: how many of them would become another person: they get the whole name that another member gave up, or
-    both the number and the username of one other person.
+    both the number and the username of one other person. given_up: which rows take these values from the other person,
+    or archive them. All of them wait together: otherwise nobody would have the values on the next night, and the row
+    that was held would pass.
     """
 
     rows: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
     people: dict[str, int] = field(default_factory=dict)
     identities: int = 0
+    given_up: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
 
 def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
     """Find the moved keys in the rows of a plan. It loops only over rows with changes; the holders are found by
     column.
     """
-    person = persons_of(rows)
-    writes = np.isin(rows["action"].to_numpy(dtype=object), WRITING) & (person >= 0)
-    of_contacts = rows["role"].to_numpy(dtype=object) == CONTACT
-    writes &= ~of_contacts
+    person, action = persons_of(rows), rows["action"].to_numpy(dtype=object)
+    people = (person >= 0) & (rows["role"].to_numpy(dtype=object) != CONTACT)
+    writes = people & np.isin(action, WRITING)
     of_rows, kind = rows["changes"].to_numpy(dtype=object), rows["number_kind"].to_numpy(dtype=object)
     changes: dict[int, Changes] = dict(zip(person[writes].tolist(), of_rows[writes], strict=True))
     kinds = dict(zip(person[writes].tolist(), kind[writes], strict=True))
-    moved: dict[str, set[int]] = {}
-    taken_from: dict[str, dict[int, set[int]]] = {}
+    moved: dict[str, set[int]] = defaultdict(set)
+    taken_from: dict[str, dict[int, set[int]]] = defaultdict(dict)
     names = _Names(directory, changes)
     for name, word in _KEYS.items():
         gained = [
@@ -79,26 +90,28 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
         ]
         holders = _holders(directory, name, [key for _, key in gained])
         for who, key in gained:
-            others = {other for other in holders.get(key, ()) if other != who}
-            taken_from.setdefault(name, {})[who] = others
+            others = taken_from[name][who] = {other for other in holders.get(key, ()) if other != who}
             shared = name in _SHARED_IN_A_FAMILY
             if any(
                 not (shared and name not in changes.get(holder, {}) and names.one_family(who, holder))
                 for holder in others
             ):
-                moved.setdefault(word, set()).add(who)
-    contacts = _of_contacts(directory, changes, names)
-    if contacts:
-        moved["contact"] = contacts
-    absent = person[(person >= 0) & rows["matched_by"].isna().to_numpy() & ~of_contacts].tolist()
-    swapped = set[int]().union(*(_swapped(absent, directory, changes, names, whole) for whole in _WHOLE_NAMES))
-    usernames = taken_from.get("username", {})
-    swapped |= {who for who, others in taken_from.get("number", {}).items() if others & usernames.get(who, set())}
-    if swapped:
-        moved[_NAME] = swapped
-    all_of = set().union(*moved.values())
-    flags = writes & np.isin(person, list(all_of))
-    return Moved(flags, {word: len(people) for word, people in moved.items()}, len(swapped))
+                moved[word].add(who)
+    moved["contact"] = _of_contacts(directory, changes, names)
+    absent = person[people & rows["matched_by"].isna().to_numpy()].tolist()
+    givers = set[int]()
+    for who, others in taken_from["number"].items():
+        if others := others & taken_from["username"].get(who, set()):
+            moved[_NAME].add(who)
+            givers |= {other for other in others if not {"number", "username"}.isdisjoint(changes.get(other, ()))}
+    for whole in _WHOLE_NAMES:
+        for who, others in _swapped(absent, directory, changes, names, whole).items():
+            moved[_NAME].add(who)
+            givers |= others
+    flags = writes & np.isin(person, list(set().union(*moved.values())))
+    given_up = people & np.isin(action, (*WRITING, ARCHIVE)) & np.isin(person, list(givers))
+    counts = {word: len(who) for word, who in moved.items() if who}
+    return Moved(flags, counts, len(moved[_NAME]), given_up)
 
 
 def moved_keys_finding(moved: Moved, guards: Guards) -> RowFinding | None:
@@ -215,15 +228,14 @@ def _keys_of(contacts: dict[str, Any]) -> set[str]:
 
 def _swapped(
     absent: list[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names, whole: tuple[str, ...]
-) -> set[int]:
-    """People who take the whole name of another active member, if that member gets another name or is not in the
-    roster.
+) -> dict[int, set[int]]:
+    """People who take the whole name of other active members, with those who get another name or are not in the roster.
 
     whole: the fields that make up a name. Only people who have all of them count.
     """
     renamed = [who for who, of_person in changes.items() if not of_person.keys().isdisjoint(whole)]
     if not renamed:
-        return set()
+        return {}
     active = set(directory.active_people.tolist())
 
     def name_of(who: int, when: Callable[[int, str], str]) -> tuple[str, ...]:
@@ -234,7 +246,8 @@ def _swapped(
         name = name_of(who, names.before)
         if all(name) and (who not in changes or name != name_of(who, names.after)):
             given_up.setdefault(name, set()).add(who)
-    return {who for who in renamed if given_up.get(name_of(who, names.after), set()) - {who}}
+    taken_by = ((who, given_up.get(name_of(who, names.after), set()) - {who}) for who in renamed)
+    return {who: others for who, others in taken_by if others}
 
 
 def row_notes(

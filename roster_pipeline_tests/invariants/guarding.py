@@ -55,8 +55,8 @@ class Role:
     bare: active members whose records name no school. unknown: active members whose only org is not listed or not a
     school. expected: known people, and how many of them did not come. came: people of roles that have members, and how
     many of them are new. moved: rows that give somebody a value of another known person; swapped: whether a whole
-    identity moved. other_kind: rows that make a student a member of staff, or the reverse. lower: students who would go
-    down a grade. Announced leavers who are gone do not count.
+    identity moved; given_up: rows of those who gave it up. other_kind: rows that make a student a member of staff, or
+    the reverse. lower: students who would go down a grade. Announced leavers who are gone do not count.
     """
 
     rostered: tuple[str, ...]
@@ -73,6 +73,7 @@ class Role:
     came: tuple[int, int] = (0, 0)
     moved: frozenset[int] = frozenset()
     swapped: bool = False
+    given_up: frozenset[int] = frozenset()
     other_kind: frozenset[int] = frozenset()
     lower: int = 0
 
@@ -160,6 +161,7 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
             for into in {row.role for row in facts.updates(role)}:
                 hold("keys", into, "update")
     moved = facts.moved if len(facts.moved) > MOVED or facts.swapped else frozenset()
+    moved |= facts.given_up
     alone = dict.fromkeys(moved, "moved keys") | dict.fromkeys(facts.other_kind, "student or staff")
     return Judged(held, in_doubt, unusual, alone, frozenset(losses))
 

@@ -31,7 +31,14 @@ def facts_of(
     rostered = [role for role in ("admin", "teacher", "staff", "student") if state.rules.rostered(role)]
     managed = [person.members[school].role for person in model.managed(school)]
     left = [person.members[school].role for person in model.managed(school) if person.serial in announced]
-    moved, swapped = _moved(model, school, rows, humans)
+    moved, swapped, givers = _moved(model, school, rows, humans)
+    given_up = {
+        place
+        for place, row in enumerate(rows)
+        if row.person
+        and row.person.serial in givers
+        and not (row.action == "archive" and row.person.serial in announced)
+    }
     anew: dict[str, tuple[int, int]] = {}
     reassigned: dict[str, tuple[int, int]] = {}
     for role in rostered:
@@ -62,6 +69,7 @@ def facts_of(
         came=_came(model, school, humans, rows, managed),
         moved=moved,
         swapped=swapped,
+        given_up=frozenset(given_up),
         other_kind=_of_other_kind(rows, school),
         lower=sum(_goes_down(row, school) for row in rows),
     )
@@ -156,12 +164,15 @@ def _came(model: Model, school: str, humans: list[Identity], rows: list[Row], ma
     return came, sum(row.action == "create" and row.role in managed for row in rows)
 
 
-def _moved(model: Model, school: str, rows: list[Row], humans: list[Identity]) -> tuple[frozenset[int], bool]:
-    """Places of rows that give somebody a value of another known person, and whether a whole name moved."""
+def _moved(
+    model: Model, school: str, rows: list[Row], humans: list[Identity]
+) -> tuple[frozenset[int], bool, frozenset[int]]:
+    """Places of rows that give somebody a value of another known person, whether a whole name moved, and the people who
+    gave one up."""
     changed = {id(row.person): row.fields for row in rows if row.person and row.action != "archive"}
     known = [p for p in model.people if school not in p.members or p.members[school].status == "active"]
     gone = {id(person) for person in _gone(model, school, humans)}
-    found, swapped = set(), False
+    found, swapped, givers = set(), False, set()
     for place, row in enumerate(rows):
         if row.person is None or row.action not in ("create", "update", "restore"):
             continue
@@ -186,9 +197,11 @@ def _moved(model: Model, school: str, rows: list[Row], humans: list[Identity]) -
             )
             username = row.fields.get("username") is not None and after["username"] == before["username"]
             swapped = swapped or whole or bool(number and username)
+            if whole or (number and username and {"number", "username"} & set(theirs)):
+                givers.add(other.serial)
             if number or username or email or whole:
                 found.add(place)
-    return frozenset(found), swapped
+    return frozenset(found), swapped, frozenset(givers)
 
 
 def _of_other_kind(rows: list[Row], school: str) -> frozenset[int]:

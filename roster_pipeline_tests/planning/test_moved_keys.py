@@ -214,13 +214,30 @@ def test_twins_whom_only_the_middle_name_tells_apart_and_whose_records_changed_p
     assert waiting(*judged(directory, changed)) == 2
 
 
-def test_an_id_that_takes_the_name_of_somebody_who_does_not_come_waits_though_it_is_one() -> None:
+def test_an_id_that_takes_the_name_of_somebody_who_does_not_come_waits_and_so_does_their_archival() -> None:
+    """Otherwise nobody would have the name on the next night, and the row would pass."""
     directory = filled_directory()
     who = directory.member(directory.person("gone", number="N-gone"))
-    changed = {0: {"givenName": "Givengone", "familyName": "Familygone"}}
-    rows, verdict = judged(directory, changed)
-    assert waiting(rows, verdict) == 1
-    assert who in set(rows["person_id"].dropna())
+    other = directory.member(directory.person("left", number="N-left"))
+    rows, verdict = judged(directory, {0: {"givenName": "Givengone", "familyName": "Familygone"}})
+    held = rows[rows["guard"] == "moved_keys"]
+    assert sorted(zip(held["action"], held["person_id"], strict=True)) == [("archive", who), ("update", 1)]
+    assert {(line["action"], line["rows"], line["guard"]) for line in verdict.held} == {
+        ("update", 1, "moved_keys"),
+        ("archive", 1, "moved_keys"),
+    }
+    assert "1 person would get" in verdict.held[0]["findings"][0]["message"]
+    assert rows.loc[rows["person_id"] == other, ["action", "guard"]].to_numpy().tolist() == [["archive", ""]]
+
+
+@pytest.mark.parametrize("members", [("givenName", "familyName"), ("identifier", "username")])
+def test_a_row_that_gives_up_what_another_id_takes_waits_with_it(members: tuple[str, ...]) -> None:
+    theirs = record(1)
+    taken = {name: theirs[name] for name in members}
+    fresh = {"givenName": "Newly", "familyName": "Named", "identifier": "N-new", "username": "new"}
+    rows, verdict = judged(filled_directory(), {0: taken, 1: {name: fresh[name] for name in members}})
+    assert waiting(rows, verdict) == 2
+    assert "1 person would get" in verdict.held[0]["findings"][0]["message"]
 
 
 def test_a_namesake_is_nobody_elses_identity() -> None:

@@ -229,6 +229,28 @@ def test_two_siblings_whose_ids_changed_places_stay_who_they_are(school: School)
     assert [names[f"st{place}"] for place in range(4)] == ["Ada", "Ben"] * 2
 
 
+@pytest.mark.parametrize("renamed", [False, True])
+def test_an_id_that_took_the_name_of_a_leaver_waits_every_night(school: School, renamed: bool) -> None:
+    """Of two twins, the SIS deleted one record and gave the other one her name; or it gave both another name."""
+    school.source.users = everybody()
+    school.source.users[1]["familyName"] = school.source.users[0]["familyName"]
+    school.sync()
+    before = fields(school, "given_name")
+    if renamed:
+        school.source.users[1]["givenName"] = school.source.users[0]["givenName"]
+        school.source.users[0]["givenName"] = "Newly"
+    else:
+        remove(school, "st0")
+        school.source.users[0]["givenName"] = before["st0"]
+    for _ in range(3):
+        school.sync()
+        assert fields(school, "given_name") == before
+        assert {"st0", "st1"} <= school.present
+    approve(school)
+    assert fields(school, "given_name")["st1"] == before["st0"]
+    assert ("st0" in school.present) is renamed
+
+
 def test_a_sis_without_single_users_archives_one_complete_sync_later(api: School) -> None:
     api.source.users, api.source.single = everybody(), []
     api.sync()

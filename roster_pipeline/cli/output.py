@@ -26,7 +26,7 @@ from roster_pipeline.services import plan_rows
 from roster_pipeline.vocabulary import ACTIONS, COUNTS, day, moment
 
 A_DAY = "write a day as YYYY-MM-DD"
-MESSAGES = {"date_": A_DAY, "time_": "write a time as HH:MM"}
+MESSAGES = {"date_": A_DAY, "time_": "write a time as HH:MM", "string_type": "this value is needed"}
 """By the kind of validation error: a message in place of one that is written for programmers."""
 PLAIN = (
     (r"Input should be a valid integer\b.*", "write a whole number"),

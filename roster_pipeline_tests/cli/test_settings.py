@@ -66,6 +66,7 @@ WRONG = [
     (("--map", "ext:x=wizard"), "role_map"),
     (("--unmap", "ext:x"), "not mapped"),
     (("--first-sync", "perhaps"), "first_sync"),
+    (("--time-zone", ""), "time_zone: this value is needed"),
 ]
 
 

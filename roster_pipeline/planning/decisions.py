@@ -190,34 +190,30 @@ def _best_elsewhere(person: Ints, primary_links: pd.DataFrame, directory: Direct
     Everybody in the roster counts as a member through this connection, also new people. If no other connection has a
     person in a school, this connection ranks first.
     """
-    own = directory.connection_id
-    links = directory.links
-    others = links[["person_id", "connection_id"]][links["connection_id"] != own].drop_duplicates()
-    if others.empty:
+    own, connections, active = directory.connection_id, directory.connections, directory.affiliations
+    active = active[flags_of(active["since"].notna())]
+    others = directory.links[flags_of(directory.links["connection_id"] != own)]
+    if others.empty or active.empty:
         return np.zeros(len(person), dtype=bool)
-    others = others.merge(directory.affiliations, on=["person_id", "connection_id"])
-    others = others[others["since"].notna() & others["person_id"].isin(person)]
-    if others.empty:
-        return np.zeros(len(person), dtype=bool)
-    here = directory.affiliations[directory.affiliations["connection_id"] == own]
-    mine = others[["person_id"]].drop_duplicates().merge(here, on="person_id", how="left").assign(connection_id=own)
-    by_hand = primary_links.loc[flags_of(primary_links["primary_by_hand"]), ["person_id", "connection_id"]].assign(
-        chosen=True
-    )
-    ranked = (
-        pd.concat([others, mine], ignore_index=True)
-        .merge(by_hand, on=["person_id", "connection_id"], how="left")
-        .merge(directory.connections, on="connection_id", how="left")
-    )
-    keys = {
-        "not_chosen": ~flags_of(ranked["chosen"]),
-        "rank": ranked["rank"].to_numpy(dtype=np.int64, na_value=_LAST),
-        "of_school": ~flags_of(ranked["of_district"]),
-        "since": ranked["since"].to_numpy(dtype=np.int64, na_value=_LAST),
-    }
-    first = ranked.assign(**keys).sort_values([*keys, "connection_id"], kind="stable").drop_duplicates("person_id")
-    lost = numbers_of(first.loc[first["connection_id"] != own, "person_id"])
-    flags: Flags = np.isin(person, lost)
+    by_hand = primary_links[flags_of(primary_links["primary_by_hand"])]
+    width = 1 + max(int(frame["connection_id"].max()) for frame in (directory.links, active))
+
+    def pairs(frame: pd.DataFrame) -> Ints:
+        return numbers_of(frame["person_id"]) * width + numbers_of(frame["connection_id"])
+
+    def keys(pair: Ints) -> tuple[Ints | Flags, ...]:
+        """What decides, the most important first. A smaller value comes first."""
+        of_connection = pd.Index(numbers_of(connections["connection_id"])).get_indexer(pd.Index(pair % width))
+        rank = np.append(connections["rank"].to_numpy(dtype=np.int64, na_value=_LAST), _LAST)[of_connection]
+        of_school = np.append(~flags_of(connections["of_district"]), True)[of_connection]
+        since = np.append(numbers_of(active["since"]), _LAST)[pd.Index(pairs(active)).get_indexer(pd.Index(pair))]
+        return ~np.isin(pair, pairs(by_hand)), rank, of_school, since, pair % width
+
+    theirs = np.intersect1d(pairs(others), pairs(active))
+    before = np.zeros(len(theirs), dtype=bool)
+    for other, mine in reversed(tuple(zip(keys(theirs), keys(theirs // width * width + own), strict=True))):
+        before = (other < mine) | ((other == mine) & before)
+    flags: Flags = np.isin(person, theirs[before] // width)
     return flags
 
 

@@ -146,13 +146,6 @@ def stored_contacts(conn: Connection, school: SchoolRow) -> pd.DataFrame:
     return read_frame(conn, STORED_CONTACTS, {"student_id": "text", "sourced_id": "text"}, **given)
 
 
-def contacts_position(conn: Connection, school: SchoolRow) -> int:
-    """Where the change log of a district is. All contacts of that moment are seen, because changes wait for each other
-    (`locks.lock_district`)."""
-    query = "select coalesce(max(position), 0) from change_log where district_id = :district and entity <> 'person'"
-    return int(conn.scalar(text(query), {"district": school.district_id}) or 0)
-
-
 def contacts_as_chosen(conn: Connection, school: SchoolRow, snapshot_id: int, position: int) -> bool:
     """Whether the contacts of a school that have changed since this position of the change log, or whose student's
     record has, are those that the roster of a snapshot chose. Cleaning with them gives the same roster."""

@@ -221,8 +221,10 @@ with pulled_org as (
         ) rejects
     ), ''), 'UTF8')), 'hex') || ' ' || :rest
 )
-select input.key, earlier.id, earlier.counts
-from input left join lateral (
+select input.key, earlier.id, earlier.counts, (
+    select coalesce(max(position), 0) from change_log
+    where district_id = (select district_id from school where id = :school) and entity <> 'person'
+) as position from input left join lateral (
     select id, counts from (
         select id, counts, roster_id from snapshot
         where school_id = :school and id < :snapshot order by id desc limit :most
@@ -262,37 +264,34 @@ select (select count(*) from named) as named,
 
 @dataclass(frozen=True)
 class Earlier:
-    """A digest of the input of cleaning, and the earlier snapshot with it whose roster is right today. counts: its."""
+    """A digest of the input of cleaning, and the earlier snapshot with it whose roster is right today. counts: its.
+    position: where the change log is. All contacts of that moment are seen, because changes wait for each other."""
 
     key: str
     snapshot_id: int | None
     counts: Mapping[str, Any]
+    position: int
 
 
 def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: date) -> Earlier:
     """An earlier snapshot with the same input. rest: what cleaning reads besides records, orgs and the day."""
     given = {
-        "school": facts["school_id"],
-        "connection": facts["connection_id"],
-        "snapshot": facts["id"],
-        "pull": facts["pull_id"],
-        "rest": rest,
-        "today": today.isoformat(),
+        "school": facts["school_id"], "connection": facts["connection_id"], "snapshot": facts["id"],
+        "pull": facts["pull_id"], "rest": rest, "today": today.isoformat(), "most": LOOKED_AT,
         "oldest": (today - CLEANED_AGAIN_AFTER).isoformat(),
-        "most": LOOKED_AT,
-    }
+    }  # fmt: skip
     found = conn.execute(text(FIND), given).one()
-    return Earlier(found.key, found.id, found.counts or {})
+    return Earlier(found.key, found.id, found.counts or {}, int(found.position))
 
 
-def take_over(conn: Connection, snapshot_id: int, earlier: Earlier, position: int) -> int | None:
+def take_over(conn: Connection, snapshot_id: int, earlier: Earlier) -> int | None:
     """Give a snapshot without a roster that of an earlier one, with rejections and quality. Returns how many records
     cannot be used; None, and writes nothing, without an earlier one."""
     if earlier.snapshot_id is None:
         return None
     with conn.begin_nested() as attempt:
-        given = {"snapshot": snapshot_id, "earlier": earlier.snapshot_id, "position": position}
-        taken = conn.execute(text(TAKE_OVER), given).one()
+        given = {"earlier": earlier.snapshot_id, "position": earlier.position}
+        taken = conn.execute(text(TAKE_OVER), given | {"snapshot": snapshot_id}).one()
         if not taken.named:
             attempt.rollback()  # another transaction has just deleted the roster
             return None

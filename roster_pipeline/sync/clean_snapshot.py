@@ -71,10 +71,9 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
             raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
         snapshot_id = int(facts["id"])
         withheld, today = withheld_from(conn, school, facts["pull_id"]), _today(school)
-        position = members.contacts_position(conn, school)
         earlier = _earlier(conn, school, facts, withheld, today)
         if earlier and take_over and facts["roster_id"] is None:
-            unusable = roster_rows.take_over(conn, snapshot_id, earlier, position)
+            unusable = roster_rows.take_over(conn, snapshot_id, earlier)
             if unusable is not None:
                 results = rosters.load_quality(conn, snapshot_id).drop(columns="snapshot_id")
                 return _counts(snapshot_id, earlier.counts["roles"], unusable, results, taken_over=True)
@@ -93,7 +92,8 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
             zone = school.settings.zone
             changes = filter(None, (next_change(some, today, zone) for some in (users, contacts)))
             until = min((change.isoformat() for change in changes), default=None)
-            counts |= {KEY: {"key": earlier.key, "since": today.isoformat(), "until": until}, POSITION: position}
+            key = {"key": earlier.key, "since": today.isoformat(), "until": until}
+            counts |= {KEY: key, POSITION: earlier.position}
         rosters.write(
             conn, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts,
             last=last,
@@ -139,9 +139,11 @@ def _earlier(
     code = (code_version("."), pd.__version__, pa.__version__)
     rest = repr((facts["school_sourced_id"], settings, sorted(withheld), suite, code))
     found = roster_rows.find_earlier(conn, facts, sha256(rest.encode()).hexdigest(), today)
-    if found.snapshot_id and not members.contacts_as_chosen(conn, school, found.snapshot_id, found.counts[POSITION]):
-        return replace(found, snapshot_id=None)
-    return found
+    since = int(found.counts.get(POSITION, -1))
+    if found.snapshot_id is None or since == found.position:
+        return found
+    as_chosen = members.contacts_as_chosen(conn, school, found.snapshot_id, since)
+    return found if as_chosen else replace(found, snapshot_id=None)
 
 
 @dataclass(frozen=True)

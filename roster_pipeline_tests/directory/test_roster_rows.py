@@ -63,7 +63,7 @@ def test_each_snapshot_keeps_the_roster_that_was_written_for_it(
                 del written[gone]
             elif what == "take over":
                 earlier = chosen.choice(list(written))
-                assert roster_rows.take_over(conn, snapshot_id, Earlier("", earlier, {}), 0) == 0
+                assert roster_rows.take_over(conn, snapshot_id, Earlier("", earlier, {}, 0)) == 0
                 written[snapshot_id] = written[earlier]
             else:
                 last = roster_rows.last_roster(conn, snapshot_id, records=10**6)

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from roster_pipeline.directory import alerts, outbox
 from roster_pipeline.directory.database import Database
 from roster_pipeline.notifications.mail import Mail
 from roster_pipeline.runtime.embedded import DAGSTER_URL
+from roster_pipeline.settings.installation import project_root
 from roster_pipeline_tests.cli.conftest import Roster
 from roster_pipeline_tests.console.held_plans import INCOMPLETE, held_archive, held_creates
 from roster_pipeline_tests.directory.builders import add_school
@@ -34,6 +36,19 @@ def test_doctor_is_red_without_a_daemon_and_says_what_to_do(installed: Roster) -
     assert "roster dev" in found["daemon"]["remedy"]
     assert found["database"]["ok"]
     assert found["schema"]["ok"]
+    assert found["run coordinator"]["ok"]
+
+
+def test_doctor_is_red_with_a_run_coordinator_that_notes_no_nights(
+    installed: Roster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = (project_root() / "dagster.yaml").read_text()
+    own = re.sub(r"run_coordinator:\n.*\n.*\n", "", shipped)
+    assert own != shipped
+    (tmp_path / "dagster.yaml").write_text(own)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    found = {item["name"]: item for item in installed("doctor", "--json").data}
+    assert "Copy run_coordinator" in found["run coordinator"]["remedy"]
 
 
 def test_doctor_says_for_each_open_alert_what_to_do(installed: Roster, database: Database) -> None:

@@ -85,8 +85,9 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
     ]
     judged_alone: dict[str, RowFinding] = {}
     row_guards = np.full(len(plan.rows), "", dtype=object)
+    moved = moved_keys_finding(stats.moved, guards)
     for rows, found in (
-        (stats.moved.rows | stats.moved.given_up, moved_keys_finding(stats.moved, guards)),
+        (stats.moved.rows | (stats.moved.given_up if moved and moved.holds else False), moved),
         (stats.of_kind.rows, _changes_of_kind(stats.of_kind)),
     ):
         if found is not None:

@@ -58,9 +58,9 @@ class Moved:
     """rows: which rows of the plan give somebody such a key. people: for each kind of key, how many people get one.
 
     identities: how many of them would become another person: they get the whole name that another member gave up, or
-    both the number and the username of one other person. given_up: which rows take these values from the other person,
-    or archive them. All of them wait together: otherwise nobody would have the values on the next night, and the row
-    that was held would pass.
+    both the number and the username of one other person. given_up: which rows take a key or a name from the person who
+    had it, or archive them. They wait together: otherwise nobody would have it on the next night, and the row that was
+    held would pass.
     """
 
     rows: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
@@ -82,6 +82,8 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
     moved: dict[str, set[int]] = defaultdict(set)
     taken_from: dict[str, dict[int, set[int]]] = defaultdict(dict)
     names = _Names(directory, changes)
+    absent = set(person[people & rows["matched_by"].isna().to_numpy()].tolist())
+    givers = set[int]()
     for name, word in _KEYS.items():
         gained = [
             (who, _key(name, of_person[name][1], kinds[who]))
@@ -92,18 +94,17 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
         for who, key in gained:
             others = taken_from[name][who] = {other for other in holders.get(key, ()) if other != who}
             shared = name in _SHARED_IN_A_FAMILY
-            if any(
-                not (shared and name not in changes.get(holder, {}) and names.one_family(who, holder))
+            taken_now = {
+                holder
                 for holder in others
-            ):
+                if not (shared and name not in changes.get(holder, {}) and names.one_family(who, holder))
+            }
+            if taken_now:
                 moved[word].add(who)
+                givers |= {holder for holder in taken_now if holder in absent or name in changes.get(holder, ())}
     moved["contact"] = _of_contacts(directory, changes, names)
-    absent = person[people & rows["matched_by"].isna().to_numpy()].tolist()
-    givers = set[int]()
-    for who, others in taken_from["number"].items():
-        if others := others & taken_from["username"].get(who, set()):
-            moved[_NAME].add(who)
-            givers |= {other for other in others if not {"number", "username"}.isdisjoint(changes.get(other, ()))}
+    numbers, usernames = taken_from["number"], taken_from["username"]
+    moved[_NAME] = {who for who, others in numbers.items() if others & usernames.get(who, set())}
     for whole in _WHOLE_NAMES:
         for who, others in _swapped(absent, directory, changes, names, whole).items():
             moved[_NAME].add(who)
@@ -227,7 +228,7 @@ def _keys_of(contacts: dict[str, Any]) -> set[str]:
 
 
 def _swapped(
-    absent: list[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names, whole: tuple[str, ...]
+    absent: set[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names, whole: tuple[str, ...]
 ) -> dict[int, set[int]]:
     """People who take the whole name of other active members, with those who get another name or are not in the roster.
 

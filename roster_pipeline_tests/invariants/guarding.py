@@ -161,7 +161,7 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
             for into in {row.role for row in facts.updates(role)}:
                 hold("keys", into, "update")
     moved = facts.moved if len(facts.moved) > MOVED or facts.swapped else frozenset()
-    moved |= facts.given_up
+    moved |= facts.given_up if moved else frozenset()
     alone = dict.fromkeys(moved, "moved keys") | dict.fromkeys(facts.other_kind, "student or staff")
     return Judged(held, in_doubt, unusual, alone, frozenset(losses))
 

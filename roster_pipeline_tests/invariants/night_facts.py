@@ -197,7 +197,9 @@ def _moved(
             )
             username = row.fields.get("username") is not None and after["username"] == before["username"]
             swapped = swapped or whole or bool(number and username)
-            if whole or (number and username and {"number", "username"} & set(theirs)):
+            keys = {"number", "kind", "sourced"} if number else set()
+            keys |= {name for name, moves in (("username", username), ("email", email)) if moves}
+            if whole or keys & set(theirs) or (keys and id(other) in gone):
                 givers.add(other.serial)
             if number or username or email or whole:
                 found.add(place)

@@ -240,6 +240,15 @@ def test_a_row_that_gives_up_what_another_id_takes_waits_with_it(members: tuple[
     assert "1 person would get" in verdict.held[0]["findings"][0]["message"]
 
 
+@pytest.mark.parametrize("member", ["identifier", "email", "username"])
+@pytest.mark.parametrize(("people", "wait"), [(3, 0), (4, 5)])
+def test_the_end_of_a_chain_waits_with_it(member: str, people: int, wait: int) -> None:
+    """Each gets the value of the next one, and the last one gets a new value."""
+    changed = {place: {member: record(place + 1)[member]} for place in range(people)}
+    changed[people] = {member: "new@example.org"}
+    assert waiting(*judged(filled_directory(), changed)) == wait
+
+
 def test_a_namesake_is_nobody_elses_identity() -> None:
     rows, _ = judged(filled_directory(), {0: {"givenName": "Givenp001", "familyName": "Familyp001"}})
     assert not rows["guard"].any()

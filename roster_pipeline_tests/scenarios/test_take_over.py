@@ -253,7 +253,6 @@ def test_a_connection_that_goes_from_the_district_to_a_school_gives_its_homes_ba
     assert {"controlled_by"} in [set(details["changed"]) for details in what]
 
 
-@BOTH
 def test_where_nobody_said_whose_a_connection_is_the_one_that_comes_second_waits_and_the_manager_decides(
     district: SeveralConnections,
 ) -> None:

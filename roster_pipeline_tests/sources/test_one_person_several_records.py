@@ -36,13 +36,13 @@ def test_one_record_per_role_is_one_person_with_the_strongest_role(database: Dat
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_primary_record_that_is_only_a_parents_now_is_left_unless_another_school_has_it(
-    database: Database, source: Source, elsewhere: bool
+    database: Database, bundle: Source, elsewhere: bool
 ) -> None:
     birch = [*(pupil(place, "s2") for place in range(50, 60)), *([teacher(1, "s2")] if elsewhere else [])]
     second = teacher(1, sourcedId="zz1", email="second@wexbury.example")
-    school = School.begun(database, source, [*PUPILS, *birch, teacher(1), teacher(1) | {"sourcedId": "zz1"}])
+    school = School.begun(database, bundle, [*PUPILS, *birch, teacher(1), teacher(1) | {"sourcedId": "zz1"}])
     school.add_school("birch", "s2")
-    source.users = [*PUPILS, *birch, teacher(1, role="parent"), second]
+    bundle.users = [*PUPILS, *birch, teacher(1, role="parent"), second]
     for _ in range(2):
         school.sync_school("birch")
         school.sync()
@@ -211,16 +211,16 @@ def test_a_pupil_stays_whose_record_comes_only_under_the_id_of_a_brother(databas
 
 @pytest.mark.parametrize("known", [True, False])
 def test_two_pupils_with_one_id_are_two_people_for_the_school_of_each(
-    database: Database, source: Source, known: bool
+    database: Database, bundle: Source, known: bool
 ) -> None:
     bare = {"identifier": "", "email": ""}
     mine, theirs = pupil(40, **bare), pupil(40, "s2", **bare | OTHER)
-    source.users = [*PUPILS, *(pupil(n, "s2") for n in range(50, 80)), mine, *([] if known else [theirs])]
-    school = School(database, source)
+    bundle.users = [*PUPILS, *(pupil(n, "s2") for n in range(50, 80)), mine, *([] if known else [theirs])]
+    school = School(database, bundle)
     school.add_school("birch", "s2")
     school.sync()
-    source.users = [*source.users, *([theirs] if known else [])]
-    source.write()
+    bundle.users = [*bundle.users, *([theirs] if known else [])]
+    bundle.write()
     for key in ("birch", school.school, "birch"):
         school.sync_school(key)
     names = school.rows("select given_name from person where username = 'st40'")

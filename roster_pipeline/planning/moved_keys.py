@@ -83,7 +83,7 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
     taken_from: dict[str, dict[int, set[int]]] = defaultdict(dict)
     names = _Names(directory, changes)
     absent = set(person[people & rows["matched_by"].isna().to_numpy()].tolist())
-    givers = set[int]()
+    moved["contact"], givers = _of_contacts(absent, directory, changes, names)
     for name, word in _KEYS.items():
         gained = [
             (who, _key(name, of_person[name][1], kinds[who]))
@@ -102,7 +102,6 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
             if taken_now:
                 moved[word].add(who)
                 givers |= {holder for holder in taken_now if holder in absent or name in changes.get(holder, ())}
-    moved["contact"] = _of_contacts(directory, changes, names)
     numbers, usernames = taken_from["number"], taken_from["username"]
     moved[_NAME] = {who for who, others in numbers.items() if others & usernames.get(who, set())}
     for whole in _WHOLE_NAMES:
@@ -184,31 +183,32 @@ def _left(directory: DirectoryFrames) -> Ints:
     return numbers_of(directory.members.index[~directory.active])
 
 
-def _of_contacts(directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
-    """Students who get a contact that another member had until now, if the two are not siblings.
+def _of_contacts(
+    absent: set[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names
+) -> tuple[set[int], set[int]]:
+    """Students who get a contact that another member had until now, if the two are not siblings. And who gives one up.
 
-    All places count.
-
-    A contact that changes its place with the same student is not new to them.
+    All places count. A contact that changes its place with the same student is not new to them.
     """
     touched = {who for who, of_person in changes.items() if any(name in of_person for name in STUDENT_CONTACTS)}
     if not touched:
-        return set()
+        return set(), set()
     members = directory.members.loc[~directory.members.index.isin(_left(directory)), list(STUDENT_CONTACTS)]
     stored = dict(zip(members.index.tolist(), members.astype(object).to_dict("records"), strict=True))
     after = {who: _keys_of({**stored.get(who, {}), **_new(changes[who])}) for who in touched}
-    gained = {who: after[who] - _keys_of(stored.get(who, {})) for who in touched}
-    wanted = set().union(*gained.values())
-    holders: dict[str, list[int]] = {}
-    for who, contacts in stored.items() if wanted else ():
-        for key in _keys_of(contacts) & wanted:
-            holders.setdefault(key, []).append(who)
-
-    def moved(who: int, key: str) -> bool:
-        others = [other for other in holders.get(key, ()) if other != who]
-        return any(not (key in after.get(other_id, {key}) and names.one_family(who, other_id)) for other_id in others)
-
-    return {who for who, keys in gained.items() if any(moved(who, key) for key in keys)}
+    gained: dict[str, list[int]] = defaultdict(list)
+    for who in touched:
+        for key in after[who] - _keys_of(stored.get(who, {})):
+            gained[key].append(who)
+    moved, givers = set[int](), set[int]()
+    for holder, contacts in stored.items() if gained else ():
+        for key in _keys_of(contacts) & gained.keys():
+            kept = key in after.get(holder, {key})
+            taken_by = {who for who in gained[key] if who != holder and not (kept and names.one_family(who, holder))}
+            moved |= taken_by
+            if taken_by and (holder in absent or not kept):
+                givers.add(holder)
+    return moved, givers
 
 
 def _new(changes: Changes) -> dict[str, Any]:

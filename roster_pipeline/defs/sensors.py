@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -32,13 +33,28 @@ MOST_DECISIONS = 100
 """Decisions per tick: a tick has to be short, and one decision is up to three events."""
 MOST_FAILED = 500
 """Failed runs per tick; the next tick continues after them."""
+PREVIEW = "a preview does nothing: this sensor works only when the daemon evaluates it"
 RETRIED = ("dagster/will_retry", "dagster/auto_retry_run_id")
 
 
 def _sensor(every: int, description: str) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
-    """A sensor that runs without being switched on. every: seconds between two ticks."""
+    """A sensor that runs without being switched on. every: seconds between two ticks.
+
+    Dagster also evaluates a sensor for a preview, which even the read-only UI can ask for. A preview does nothing. Only
+    the daemon passes the times of the last start and the last tick.
+    """
     running = dg.DefaultSensorStatus.RUNNING
-    return dg.sensor(minimum_interval_seconds=every, default_status=running, description=description)
+
+    def made(tick: Callable[..., Any]) -> dg.SensorDefinition:
+        @wraps(tick)
+        def of_daemon(context: dg.SensorEvaluationContext, **resources: Any) -> Any:
+            if context.last_sensor_start_time is None and context.last_tick_completion_time is None:
+                return dg.SkipReason(PREVIEW)
+            return tick(context, **resources)
+
+        return dg.sensor(minimum_interval_seconds=every, default_status=running, description=description)(of_daemon)
+
+    return made
 
 
 def missing_partitions(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:

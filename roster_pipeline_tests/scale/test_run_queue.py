@@ -90,6 +90,7 @@ class Installation:
         context = dg.build_sensor_context(
             self.instance,
             self.cursor,
+            last_sensor_start_time=0.0,
             resources={"directory": DirectoryResource(url=os.environ["ROSTER_DATABASE_URL"])},
         )
         result = watch_runs(context)

@@ -157,7 +157,9 @@ def test_operators_hear_once_of_a_pruning_that_fails_and_once_when_it_works_agai
     monkeypatch.setenv("ROSTER_KEEP_DAYS", "forever")
     for opened in (1, 0):
         assert not dagster_district.run_job("prune").success
-        with dg.build_sensor_context(instance=dagster_district.instance, resources=resources) as context:
+        with dg.build_sensor_context(
+            dagster_district.instance, resources=resources, last_sensor_start_time=0.0
+        ) as context:
             told = watch_schools.evaluate_tick(context)
         assert told.skip_message is not None
         assert f" {opened} opened" in told.skip_message
@@ -177,7 +179,9 @@ def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(dagster_dis
             "directory": DirectoryResource(url=dagster_district.url),
             "installation": InstallationResource(variables={"ROSTER_HEARTBEAT_URL": address}),
         }
-        with dg.build_sensor_context(instance=dagster_district.instance, resources=resources) as context:
+        with dg.build_sensor_context(
+            dagster_district.instance, resources=resources, last_sensor_start_time=0.0
+        ) as context:
             told = watch_schools.evaluate_tick(context)
         assert called == [SECRET_PATH]
         assert told.skip_message is not None

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, InstallationResource, close_databases
-from roster_pipeline.defs.sensors import send_mail, watch_runs
+from roster_pipeline.defs.sensors import PREVIEW, SENSORS, send_mail, watch_runs
 from roster_pipeline.directory import outbox
 from roster_pipeline.directory.database import Database, SharedSessions
 from roster_pipeline.directory.locks import alone
@@ -150,7 +150,11 @@ def test_the_operators_learn_that_mails_were_given_up(
     directory = DirectoryResource(url=district.url)
     monkeypatch.setattr(Database, "require_own_sessions", Mock(side_effect=SharedSessions))
     for cursor in (None, '{"red": ["given-up mails", "database sessions"]}'):
-        watch_runs(dg.build_sensor_context(district.instance, cursor, resources={"directory": directory}))
+        watch_runs(
+            dg.build_sensor_context(
+                district.instance, cursor, resources={"directory": directory}, last_sensor_start_time=0.0
+            )
+        )
         for cause in ("given-up mails", "database sessions"):
             assert district.count("alert", f"cause = '{cause}'") == (cursor is not None)
     send_due(district.database, InstallationResource().mailer())
@@ -182,12 +186,18 @@ def test_a_mail_server_that_is_away_for_an_hour_is_a_problem_until_the_mails_hav
     assert len(mailbox.messages) == 1
 
 
-def test_two_looks_at_the_outbox_do_not_overlap(district: District, mailbox: Mailbox) -> None:
+def test_a_preview_in_the_ui_sends_no_mail_and_two_ticks_at_once_do_not_overlap(
+    district: District, mailbox: Mailbox
+) -> None:
     district.add_school(report_to=["it@example.org"])
     district.run_sync()
     directory = DirectoryResource(url=district.database.engine.url.render_as_string(hide_password=False))
     with dg.DagsterInstance.ephemeral() as instance:
-        context = dg.build_sensor_context(instance, resources={**RESOURCES, "directory": directory})
+        resources = {**RESOURCES, "directory": directory}
+        for sensor in SENSORS:  # as the UI evaluates them
+            preview = dg.build_sensor_context(instance, cursor="[1]", resources=resources)
+            assert sensor.evaluate_tick(preview).skip_message == PREVIEW
+        context = dg.build_sensor_context(instance, resources=resources, last_sensor_start_time=0.0)
         with alone(district.database, "mail") as mine:
             assert mine
             assert str(send_mail(context)) == str(dg.SkipReason("the tick before is still sending"))

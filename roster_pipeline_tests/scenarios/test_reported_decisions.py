@@ -37,6 +37,7 @@ def tick(district: DagsterDistrict, cursor: str | None = None, store: bool = Tru
     with dg.build_sensor_context(
         instance=district.instance,
         cursor=cursor,
+        last_sensor_start_time=0.0,
         definitions=defs,
         resources={"directory": DirectoryResource(url=district.url)},
     ) as context:

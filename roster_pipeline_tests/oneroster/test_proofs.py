@@ -95,6 +95,23 @@ def test_a_total_that_earlier_pulls_had_is_missed(sis: Start) -> None:
     assert "total-gone" in served.pull(learned=learned).problems
 
 
+@pytest.mark.parametrize("total", ["none", "what is left"])
+def test_an_empty_list_with_a_total_of_zero_says_nothing_about_later_totals(total: str) -> None:
+    people = PEOPLE[:]
+
+    def answer(query: Mapping[str, str]) -> Any:
+        left = max(0, len(people) - int(query.get("offset", 0)))
+        headers = {"X-Total-Count": str(left)} if total == "what is left" or not people else {}
+        return JSONResponse({"users": window(query, people)}, headers=headers)
+
+    with odd(users_only(answer)) as client:
+        assert pulled_by(client).complete
+        people.clear()
+        assert pulled_by(client).problems == ("no-people",)
+        people.extend(PEOPLE)
+        assert pulled_by(client).problems == ()
+
+
 def test_links_that_ended_with_the_list_in_earlier_pulls_are_missed_and_trusted() -> None:
     with odd(users_only(linked)) as client:
         assert pulled_by(client).complete

@@ -266,7 +266,10 @@ def judge_end(
 
 
 def _compare_with_earlier_ends(collection: Collection, progress: Progress, proof: ListingProof) -> None:
-    """Note a problem if the proof of this list's end in earlier pulls is missing now; else remember the proof."""
+    """Note a problem if the proof of this list's end in earlier pulls is missing now; else remember the proof.
+
+    A total of an empty list, or of one page where each page has another total, does not show what is usual.
+    """
     label, ends, longest = collection.label, collection.habits.ends, collection.habits.longest
     last, several = progress.last, progress.pages > 1
     if ends.get(label) == "total" and not progress.stated:
@@ -279,7 +282,8 @@ def _compare_with_earlier_ends(collection: Collection, progress: Progress, proof
     if proof.problems or proof.doubts:
         return
     longest[label] = max(longest.get(label, 0), proof.records)
-    if proof.ended_by == "total":
+    shows_the_end = bool(proof.records) and label not in collection.habits.moving_totals
+    if proof.ended_by == "total" and shows_the_end:
         ends[label] = "total"
         collection.habits.counted.update({label} if proof.records > 1 else ())
     elif several and progress.linked and last is not None and not last.has_next:

@@ -155,6 +155,16 @@ def test_a_renamed_file_is_an_error_that_names_the_likely_one(tmp_path: Path) ->
         read(tmp_path, files)
 
 
+@pytest.mark.parametrize("name", ["users", "roles", "orgs"])
+@pytest.mark.parametrize("other", ["courses", "classes", "enrollments", "userProfiles", "results"])
+def test_another_file_of_the_standard_is_not_the_missing_one(tmp_path: Path, name: str, other: str) -> None:
+    files = bundle_12() | {f"{other}.csv": b"sourcedId\r\n"}
+    del files[f"{name}.csv"]
+    with pytest.raises(MissingFile) as missing:
+        read(tmp_path, files)
+    assert "Let the export include it" in missing.value.remedy
+
+
 @pytest.mark.parametrize("inside", ["xl/workbook.xml", "content.xml", "roster.zip"])
 def test_a_spreadsheet_or_a_zip_in_a_zip_is_said_to_be_none(tmp_path: Path, inside: str) -> None:
     with pytest.raises(MissingFile, match=r"holds no CSV file. It may be a spreadsheet"):

@@ -39,6 +39,13 @@ _SIMILAR = 0.6
 _OF_RECORDS = frozenset(("sourcedId", "status", "dateLastModified", "role", "orgs", "primaryOrg"))
 """Columns about a record as a whole. A file without them is an error, or each row is rejected."""
 _MOST_NAMES = 3
+_OTHER_FILES = (
+    "academicSessions categories classes classResources courses courseResources demographics enrollments lineItems "
+    "lineItemLearningObjectiveIds lineItemScoreScales resources results resultLearningObjectiveIds resultScoreScales "
+    "scoreScales userProfiles userResources"
+)
+"""The other files of the standard. Their names are right, also if they look like the one that is missing."""
+_STANDARD = {*KNOWN_NAMES, *(f"{name}.csv" for name in _OTHER_FILES.lower().split())}
 
 
 @dataclass(frozen=True)
@@ -281,7 +288,7 @@ def _missing(opened: OpenedBundle, name: str, message: str) -> MissingFile:
             "The bundle holds no CSV file. It may be a spreadsheet (XLSX, ODS), or a zip inside another one.",
             "Export it as OneRoster CSV: one zip or folder, with manifest.csv, orgs.csv and users.csv side by side.",
         )
-    others = [other for other in map(str.lower, opened.csv_names) if other not in KNOWN_NAMES and other.isprintable()]
+    others = [other for other in map(str.lower, opened.csv_names) if other not in _STANDARD and other.isprintable()]
     similar = difflib.get_close_matches(f"{name}.csv", others, _MOST_NAMES, _SIMILAR)
     shown = list(dict.fromkeys([*similar, *(other for other in others if name in other)]))[:_MOST_NAMES]
     remedy = (

@@ -73,6 +73,13 @@ def test_a_unit_names_files_that_are_shipped_and_has_its_bounds(unit: Path) -> N
         assert not CLOSED & set(environment_of(unit))
 
 
+def test_the_code_server_is_one_process_so_that_it_is_restarted_if_it_is_killed() -> None:
+    """`dagster code-server start` answers on, without its server, and nobody restarts it."""
+    composed = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["code"]["command"]
+    assert composed[:3] == ["dagster", "api", "grpc"]
+    assert "/dagster api grpc " in (DEPLOY / "systemd" / "roster-code.service").read_text()
+
+
 def test_containers_are_as_closed_as_the_units() -> None:
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
     ours = {name: service for name, service in services.items() if service.get("image") == "roster-pipeline"}

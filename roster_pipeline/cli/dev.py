@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 
 from roster_pipeline.cli.commands import CommandError, open_directory
@@ -21,7 +23,7 @@ from roster_pipeline.console import config as console_config
 from roster_pipeline.console.pages import sign_in
 from roster_pipeline.directory import accounts, schema
 from roster_pipeline.directory import database as databases
-from roster_pipeline.runtime import embedded, webserver
+from roster_pipeline.runtime import embedded, run_school, webserver
 from roster_pipeline.runtime.processes import RECORD, Ended, ProcessGroup
 from roster_pipeline.services import access_changes
 from roster_pipeline.settings import installation
@@ -34,6 +36,7 @@ SIMULATOR_PORT = 8601
 STARTING_SECONDS = 120.0
 """The UI loads all definitions before it answers; on a slow machine that takes a while."""
 LOOK_EVERY = 0.3
+CODE_SERVER, SOCKET = "code server", "code"
 LOOPBACK = "127.0.0.1"
 UI_PORT = 3000
 CONSOLE_PORT = 8080
@@ -128,11 +131,12 @@ def dev(
         port: f"The Dagster UI is at http://{LOOPBACK}:{port}/?token={token}  (Ctrl-C ends it)",
         console_port: f"The console is at {console_at}; this link signs an operator in, once: {link}",
     }
-    workspace = installation.project_root() / "workspace.yaml"
-    with ProcessGroup(installation.home() / RECORD) as group:
-        for name, command in _commands(workspace, port, console_port, simulator_port if simulator else None).items():
-            group.start(name, command)
+    with TemporaryDirectory(prefix="roster-dev-") as folder, ProcessGroup(installation.home() / RECORD) as group:
+        commands = _commands(Path(folder), port, console_port, simulator_port if simulator else None)
         try:
+            for name, command in commands.items():
+                group.start(name, command)
+                _await_code_server(group, name, Path(folder) / SOCKET)
             ended = _follow(group, messages)
         except Ended:
             note("Ending ...")
@@ -160,18 +164,34 @@ def _operator_link(database: databases.Database) -> str:
         return sign_in.link_address(config, access_changes.link_for(conn, email, who=who))
 
 
-def _commands(workspace: Path, port: int, console_port: int, simulator_port: int | None) -> dict[str, list[str]]:
-    python, quiet = [sys.executable, "-m"], ["--log-level", "warning", "--code-server-log-level", "error"]
+def _commands(folder: Path, port: int, console_port: int, simulator_port: int | None) -> dict[str, list[str]]:
+    """The children, by name. folder: for their workspace, and the socket of the code server that UI and daemon share.
+    Otherwise the daemon would replace its own every minute."""
+    python, quiet = [sys.executable, "-m"], ["--log-level", "warning"]
+    served, workspace = str(folder / SOCKET), folder / "workspace.yaml"
+    ours = {"python_module": {"module_name": run_school.MODULE, "location_name": run_school.LOCATION}}
+    shared = {"grpc_server": {"socket": served, "location_name": run_school.LOCATION}}
+    loaded = yaml.safe_load((installation.project_root() / "workspace.yaml").read_text())
+    loaded["load_from"] = [shared if place == ours else place for place in loaded["load_from"]]
+    workspace.write_text(yaml.safe_dump(loaded))
+    code_server = ["dagster", "api", "grpc", "--lazy-load-user-code", "-m", run_school.MODULE, "--socket", served]
     commands = {
+        CODE_SERVER: [*python, *code_server, *quiet],
         "Dagster UI": [*python, "roster_pipeline.cli", "web", "--workspace", str(workspace), "--port", str(port)],
-        # at their usual levels, the lines of sensors, and of the code server that Dagster replaces once a minute, push
-        # the links off the screen
+        # at its usual level, the lines of sensors push the links off the screen
         "Dagster daemon": [*python, "dagster._daemon", "run", "-w", str(workspace), *quiet],
         "console": [*python, "roster_pipeline.cli", "console", "--port", str(console_port)],
     }
     if simulator_port is not None:
         commands["simulator"] = [*python, "roster_pipeline.demo_sis", "--port", str(simulator_port)]
     return commands
+
+
+def _await_code_server(group: ProcessGroup, started: str, served: Path) -> None:
+    """Dagster's processes print pages of warnings if they do not find it."""
+    deadline = time.monotonic() + STARTING_SECONDS
+    while started == CODE_SERVER and not served.exists() and not group.ended() and time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY)
 
 
 def _follow(group: ProcessGroup, messages: dict[int, str]) -> str:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
+from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from roster_pipeline.demo_sis import PORT
 from roster_pipeline.errors import RosterError
@@ -82,6 +85,23 @@ def dev(environment: dict[str, str], port: int, seconds: int = 60) -> subprocess
 
 def test_dev_serves_the_sis_where_the_demo_left_its_connections() -> None:
     assert importlib.import_module("roster_pipeline.cli.dev").SIMULATOR_PORT == PORT
+
+
+def test_the_ui_and_the_daemon_of_dev_share_one_code_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"python_module": {"module_name": "roster_pipeline.definitions", "location_name": "roster_pipeline"}}
+    other = {"python_module": "another.team"}
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").touch()
+    (tmp_path / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [own, other]}))
+    (served := tmp_path / "served").mkdir()
+    commands = importlib.import_module("roster_pipeline.cli.dev")._commands(served, 1, 2, None)
+    target = WorkspaceFileTarget([commands["Dagster daemon"][commands["Dagster daemon"].index("-w") + 1]])
+    assert str(target.paths[0]) in commands["Dagster UI"]
+    shared, beside = target.create_origins()
+    assert isinstance(shared, GrpcServerCodeLocationOrigin)
+    assert shared.location_name == "roster_pipeline"
+    assert shared.socket in commands["code server"]
+    assert beside.location_name == "another.team"
 
 
 @pytest.fixture

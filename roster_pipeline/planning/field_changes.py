@@ -8,7 +8,8 @@ contact were gone already.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, column_of, filled, strings, taken, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of, places_of
+from roster_pipeline.identity.names import name_key
 from roster_pipeline.vocabulary import (
     CONTACT,
     CONTACT_EXCLUDED,
@@ -33,6 +35,9 @@ PRIMARY = "primary_record"
 """The change of a row that moves the primary link: from the old sourcedId (or null) to the new one."""
 _ID_ALONE = r'\["(?:[^"\\]|\\.)*"\]'
 """In MORE_CONTACTS, a contact with only an id: the SIS names it but did not deliver it."""
+
+_COPIES = 3
+"""So many people may get one new name. Brothers and sisters who do have had few different ones."""
 
 
 @dataclass(frozen=True)
@@ -264,3 +269,20 @@ def _rows(directory: DirectoryFrames, hit: Any, ids: list[list[str]], changes: l
             "witness": nothing,
         }
     )
+
+
+def copied_names(changes: Mapping[int, Mapping[str, list[Any]]]) -> set[int]:
+    """People whose given or family names all become one name, although more than a few of them were different.
+
+    A spreadsheet does this to a column if somebody drags a cell. If one of the two names stands in the other, it does
+    not count, because that is how a middle name moves to another field.
+    """
+    copied = set[int]()
+    for name in ("given_name", "family_name"):
+        became: dict[str, dict[int, str]] = defaultdict(dict)
+        for who, of_person in changes.items():
+            old, new = map(name_key, of_person.get(name, ("", "")))
+            if old and new and old not in new and new not in old:
+                became[new][who] = old
+        copied |= {who for olds in became.values() if len(set(olds.values())) > _COPIES for who in olds}
+    return copied

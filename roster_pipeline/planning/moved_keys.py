@@ -25,7 +25,7 @@ from roster_pipeline.identity.evidence import bare
 from roster_pipeline.identity.match_keys import bare_numbers, bare_numbers_of, numbered
 from roster_pipeline.identity.matching import BY
 from roster_pipeline.identity.names import name_key
-from roster_pipeline.planning.field_changes import Differences
+from roster_pipeline.planning.field_changes import Differences, copied_names
 from roster_pipeline.planning.findings import Finding, RowFinding
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import (
@@ -84,6 +84,7 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
     names = _Names(directory, changes)
     absent = set(person[people & rows["matched_by"].isna().to_numpy()].tolist())
     moved["contact"], givers = _of_contacts(absent, directory, changes, names)
+    moved["name"] = copied_names(changes)
     for name, word in _KEYS.items():
         gained = [
             (who, _key(name, of_person[name][1], kinds[who]))
@@ -110,8 +111,7 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
             givers |= others
     flags = writes & np.isin(person, list(set().union(*moved.values())))
     given_up = people & np.isin(action, (*WRITING, ARCHIVE)) & np.isin(person, list(givers))
-    counts = {word: len(who) for word, who in moved.items() if who}
-    return Moved(flags, counts, len(moved[_NAME]), given_up)
+    return Moved(flags, {word: len(who) for word, who in moved.items() if who}, len(moved[_NAME]), given_up)
 
 
 def moved_keys_finding(moved: Moved, guards: Guards) -> RowFinding | None:

@@ -203,7 +203,22 @@ def _moved(
                 givers.add(other.serial)
             if number or username or email or whole:
                 found.add(place)
-    return frozenset(found), swapped, frozenset(givers)
+    return frozenset(found | _copied(rows)), swapped, frozenset(givers)
+
+
+def _copied(rows: list[Row]) -> set[int]:
+    """Places of rows with which more than three different given or family names become one name."""
+    found = set[int]()
+    for name in ("given", "family"):
+        became: dict[str, dict[int, str]] = {}
+        for place, row in enumerate(rows):
+            if row.person is None or row.action not in ("create", "update", "restore") or name not in row.fields:
+                continue
+            old, new = (str(one or "").casefold() for one in (row.person.fields[name], row.fields[name]))
+            if old and new and old not in new and new not in old:
+                became.setdefault(new, {})[place] = old
+        found |= {place for olds in became.values() if len(set(olds.values())) > 3 for place in olds}
+    return found
 
 
 def _of_other_kind(rows: list[Row], school: str) -> frozenset[int]:

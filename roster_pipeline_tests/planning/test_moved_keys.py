@@ -189,6 +189,27 @@ def test_a_contact_that_moves_from_behind_to_another_students_first_place_counts
     assert waiting(*judged(directory, sent | moves, SEVERAL)) == 8, "with those who give it up"
 
 
+COPIED = {
+    "a column that was filled downwards": (("Ada", "Ben", "Cleo", "Dov"), "Elif", 4),
+    "three names may become one": (("Ada", "Ben", "Cleo"), "Elif", 0),
+    "brothers and sisters have one name before": (("Ada", "Ada", "Ben", "Ben", "Cleo", "Cleo"), "Elif", 0),
+    "a middle name moves to another field": (("Mary Ann", "Mary Beth", "Mary Jo", "Mary Lou", "Mary Sue"), "Mary", 0),
+    "spelling does not count": (("ADA", "Ada", "ada", "\u00c1da"), "Elif", 0),
+}
+
+
+@pytest.mark.parametrize(("member", "field"), [("givenName", "given_name"), ("familyName", "family_name")])
+@pytest.mark.parametrize(("before", "after", "wait"), COPIED.values(), ids=COPIED)
+def test_many_names_that_become_one_wait(
+    member: str, field: str, before: tuple[str, ...], after: str, wait: int
+) -> None:
+    directory = filled_directory()
+    for person, name in zip(directory.people.values(), before, strict=False):
+        person[field] = name
+    rows, verdict = judged(directory, {place: {member: after} for place in range(len(before))})
+    assert waiting(rows, verdict) == wait
+
+
 def test_two_records_that_changed_places_wait_though_they_are_two() -> None:
     mine, theirs = record(0), record(1)
     names = ("givenName", "familyName")

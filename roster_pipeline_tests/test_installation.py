@@ -210,3 +210,15 @@ def test_a_start_that_was_broken_off_stops_no_later_start(
     server = embedded_server(data)
     plain_connection(make_url(server.get_uri())).close()
     server.stop()
+
+
+@pytest.mark.parametrize(("ours", "remedy"), [(True, "Run the command again"), (False, "Check ROSTER_DATABASE_URL")])
+def test_a_database_that_ended_has_the_remedy_of_its_kind(
+    ours: bool, remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address = f"postgresql+psycopg://postgres@/roster?host={tmp_path}"
+    monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("ROSTER_DATABASE_URL", address)
+    monkeypatch.setenv("ROSTER_EMBEDDED_URL", address if ours else "")
+    with pytest.raises(embedded.DatabaseRefusedError, match=remedy):
+        embedded._create_if_missing(make_url(address), "ROSTER_DATABASE_URL")

@@ -262,6 +262,11 @@ def _create_if_missing(url: URL, variable: str) -> None:
                 f"PostgreSQL at {where} refused the sign-in of {user}.",
                 f"Check user, password and database in {variable}.",
             ) from None
+        if Places.read().embedded:
+            raise DatabaseRefusedError(
+                "The embedded PostgreSQL ended, most likely because it was killed.",
+                f"Run the command again, which starts it. Its last lines: {home() / 'postgres' / 'log'}",
+            ) from None
         raise DatabaseRefusedError(
             f"PostgreSQL cannot be reached at {where}.", f"Check {variable}, or unset it to use the embedded server."
         ) from None

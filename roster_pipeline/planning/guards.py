@@ -17,7 +17,7 @@ from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.errors import in_words
 from roster_pipeline.frames import strings
 from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as_line, percent
-from roster_pipeline.planning.moved_keys import moved_keys_finding
+from roster_pipeline.planning.moved_keys import Moved
 from roster_pipeline.planning.plan import COUNT_ARCHIVALS, Plan
 from roster_pipeline.planning.plan_stats import UNKNOWN, ChangesOfKind, PlanStats
 from roster_pipeline.planning.role_guards import role_findings, unproved_roles
@@ -85,9 +85,9 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
     ]
     judged_alone: dict[str, RowFinding] = {}
     row_guards = np.full(len(plan.rows), "", dtype=object)
-    moved = moved_keys_finding(stats.moved, guards)
+    moved = _moved_keys(stats.moved, guards)
     for rows, found in (
-        (stats.moved.rows | (stats.moved.given_up if moved and moved.holds else False), moved),
+        (stats.moved.rows | (stats.moved.beside if moved and moved.holds else False), moved),
         (stats.of_kind.rows, _changes_of_kind(stats.of_kind)),
     ):
         if found is not None:
@@ -145,6 +145,20 @@ def _witnesses(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     ):  # if a list is incomplete, nobody is asked for, and another finding says so
         message = f"The SIS was not asked for {counted(stats.unwitnessed, 'person', 'people')} one by one."
         yield Finding("no_witness", message, stats.unwitnessed, 0, (ARCHIVE,), overridable=False)
+
+
+def _moved_keys(moved: Moved, guards: Guards) -> RowFinding | None:
+    """The finding about them. They are held if they are more than a few, or if a whole identity moved."""
+    people = int(moved.rows.sum())
+    if not people:
+        return None
+    of = ", ".join(f"{count} {word}" for word, count in moved.people.items())
+    message = (
+        f"{counted(people, 'person', 'people')} would get what another known person had until now ({of}). "
+        "Check whether the SIS mixed up its people."
+    )
+    finding = Finding("moved_keys", message, people, guards.moved_keys)
+    return RowFinding(finding, holds=people > guards.moved_keys or bool(moved.identities))
 
 
 def _changes_of_kind(found: ChangesOfKind) -> RowFinding | None:

@@ -26,19 +26,16 @@ from roster_pipeline.identity.match_keys import bare_numbers, bare_numbers_of, n
 from roster_pipeline.identity.matching import BY
 from roster_pipeline.identity.names import name_key
 from roster_pipeline.planning.field_changes import Differences, copied_names
-from roster_pipeline.planning.findings import Finding, RowFinding
-from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import (
     ARCHIVE,
     CONTACT,
     CONTACT_FIELDS,
+    CREATE,
     MORE_CONTACTS,
     STUDENT_CONTACTS,
     WRITING,
-    counted,
 )
 
-GUARD = "moved_keys"
 _CONTACT = {name: CONTACT_FIELDS.index(name) for name in ("contact_sourced_id", "contact_email", "contact_phone")}
 """The fields that identify a contact, each with its place in an entry of `MORE_CONTACTS`."""
 _KEYS = {"number": "number", "email": "e-mail", "username": "username"}
@@ -58,15 +55,15 @@ class Moved:
     """rows: which rows of the plan give somebody such a key. people: for each kind of key, how many people get one.
 
     identities: how many of them would become another person: they get the whole name that another member gave up, or
-    both the number and the username of one other person. given_up: which rows take a key or a name from the person who
-    had it, or archive them. They wait together: otherwise nobody would have it on the next night, and the row that was
-    held would pass.
+    both the number and the username of one other person. beside: rows that wait with them. They take a key or a
+    name from the person who had it, or archive them: otherwise nobody would have it on the next night, and the row that
+    was held would pass. Or they create somebody with a key of an active member.
     """
 
     rows: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
     people: dict[str, int] = field(default_factory=dict)
     identities: int = 0
-    given_up: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    beside: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
 
 def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
@@ -110,22 +107,10 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
             moved[_NAME].add(who)
             givers |= others
     flags = writes & np.isin(person, list(set().union(*moved.values())))
-    given_up = people & np.isin(action, (*WRITING, ARCHIVE)) & np.isin(person, list(givers))
-    return Moved(flags, {word: len(who) for word, who in moved.items() if who}, len(moved[_NAME]), given_up)
-
-
-def moved_keys_finding(moved: Moved, guards: Guards) -> RowFinding | None:
-    """The finding about them. They are held if they are more than a few, or if a whole identity moved."""
-    people = int(moved.rows.sum())
-    if not people:
-        return None
-    of = ", ".join(f"{count} {word}" for word, count in moved.people.items())
-    message = (
-        f"{counted(people, 'person', 'people')} would get what another known person had until now ({of}). "
-        "Check whether the SIS mixed up its people."
-    )
-    finding = Finding(GUARD, message, people, guards.moved_keys)
-    return RowFinding(finding, holds=people > guards.moved_keys or bool(moved.identities))
+    beside = people & np.isin(action, (*WRITING, ARCHIVE)) & np.isin(person, list(givers))
+    if flags.any():
+        beside |= _taken_by_newcomers(rows, (person < 0) & (action == CREATE), directory, names)
+    return Moved(flags, {word: len(who) for word, who in moved.items() if who}, len(moved[_NAME]), beside)
 
 
 class _Names:
@@ -152,6 +137,24 @@ class _Names:
         return {name: dict(zip(ids, strings(self._people[name]).to_pylist(), strict=True)) for name in _WHOLE_NAMES[-1]}
 
 
+def _taken_by_newcomers(rows: pd.DataFrame, new: Flags, directory: DirectoryFrames, names: _Names) -> Flags:
+    """The creations with a key of an active member, unless it is an e-mail of their family."""
+    found, active, places = np.zeros(len(rows), dtype=bool), set(directory.active_people.tolist()), np.flatnonzero(new)
+    creations = list(zip(places.tolist(), rows["changes"].iloc[places], rows["number_kind"].iloc[places], strict=True))
+    for name in _KEYS:
+        wanted = [
+            (place, _key(name, fields[name][1], kind), name_key(fields.get("family_name", ("", None))[1]))
+            for place, fields, kind in creations
+            if fields.get(name, (None, None))[1] is not None
+        ]
+        holders = _holders(directory, name, [key for _, key, _ in wanted])
+        for place, key, family in wanted:
+            others = active.intersection(holders.get(key, ()))
+            shared = name in _SHARED_IN_A_FAMILY
+            found[place] |= any(not (shared and names.before(other, "family_name") == family) for other in others)
+    return found
+
+
 def _key(name: str, value: str, kind: str | None) -> str:
     return bare(f"{kind}\x1f{value}") if name == "number" else value.lower()
 
@@ -163,7 +166,8 @@ def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> di
         return {}
     have = _keys_of_people(directory, name)
     who = numbers_of(directory.people.index)
-    places = np.flatnonzero(truth(pc.is_in(have, value_set=keys)) & ~np.isin(who, _left(directory)))
+    left = numbers_of(directory.members.index[~directory.active])
+    places = np.flatnonzero(truth(pc.is_in(have, value_set=keys)) & ~np.isin(who, left))
     holders: dict[str, list[int]] = {}
     for key, person_id in zip(have.take(pa.array(places)).to_pylist(), who[places].tolist(), strict=True):
         holders.setdefault(key, []).append(person_id)
@@ -179,10 +183,6 @@ def _keys_of_people(directory: DirectoryFrames, name: str) -> Array:
     return pc.if_else(pa.array(own), bare_numbers_of(people), None)
 
 
-def _left(directory: DirectoryFrames) -> Ints:
-    return numbers_of(directory.members.index[~directory.active])
-
-
 def _of_contacts(
     absent: set[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names
 ) -> tuple[set[int], set[int]]:
@@ -193,7 +193,7 @@ def _of_contacts(
     touched = {who for who, of_person in changes.items() if any(name in of_person for name in STUDENT_CONTACTS)}
     if not touched:
         return set(), set()
-    members = directory.members.loc[~directory.members.index.isin(_left(directory)), list(STUDENT_CONTACTS)]
+    members = directory.members.loc[directory.active, list(STUDENT_CONTACTS)]
     stored = dict(zip(members.index.tolist(), members.astype(object).to_dict("records"), strict=True))
     after = {who: _keys_of({**stored.get(who, {}), **_new(changes[who])}) for who in touched}
     gained: dict[str, list[int]] = defaultdict(list)

@@ -55,8 +55,9 @@ class Role:
     bare: active members whose records name no school. unknown: active members whose only org is not listed or not a
     school. expected: known people, and how many of them did not come. came: people of roles that have members, and how
     many of them are new. moved: rows that give somebody a value of another known person; swapped: whether a whole
-    identity moved; given_up: rows of those who gave it up. other_kind: rows that make a student a member of staff, or
-    the reverse. lower: students who would go down a grade. Announced leavers who are gone do not count.
+    identity moved; given_up: rows of those who gave it up, and of new people with a key of a member. other_kind: rows
+    that make a student a member of staff, or the reverse. lower: students who would go down a grade. Announced leavers
+    who are gone do not count.
     """
 
     rostered: tuple[str, ...]

@@ -39,6 +39,9 @@ def facts_of(
         and row.person.serial in givers
         and not (row.action == "archive" and row.person.serial in announced)
     }
+    given_up |= {
+        place for place, row in enumerate(rows) if row.person is None and _has_a_key_of_a_member(model, school, row)
+    }
     anew: dict[str, tuple[int, int]] = {}
     reassigned: dict[str, tuple[int, int]] = {}
     for role in rostered:
@@ -204,6 +207,22 @@ def _moved(
             if number or username or email or whole:
                 found.add(place)
     return frozenset(found | _copied(rows)), swapped, frozenset(givers)
+
+
+def _has_a_key_of_a_member(model: Model, school: str, row: Row) -> bool:
+    """Whether a new person would have the number, user name or e-mail of an active member, but not of their family."""
+    fields = row.fields
+    return any(
+        (
+            fields["number"] is not None
+            and before["number"] is not None
+            and before["sourced"]
+            and plain((fields["kind"], fields["number"])) == plain((before["kind"], before["number"]))
+        )
+        or (fields["username"] is not None and fields["username"] == before["username"])
+        or (fields["email"] is not None and fields["email"] == before["email"] and fields["family"] != before["family"])
+        for before in (person.fields for person in model.active(school))
+    )
 
 
 def _copied(rows: list[Row]) -> set[int]:

@@ -46,10 +46,13 @@ def parent(place: int) -> dict[str, Any]:
 
 
 def judged(
-    directory: Directory, changed: dict[int, dict[str, Any]], settings: SchoolSettings = CONTACTS
+    directory: Directory,
+    changed: dict[int, dict[str, Any]],
+    settings: SchoolSettings = CONTACTS,
+    newcomers: tuple[dict[str, Any], ...] = (),
 ) -> tuple[pd.DataFrame, Verdict]:
     """A sync with these changed records: its rows with their guards, and its verdict."""
-    users = [record(place, **changed.get(place, {})) for place in range(PEOPLE)]
+    users = [*(record(place, **changed.get(place, {})) for place in range(PEOPLE)), *newcomers]
     told = cleaned(users, settings, [parent(place) for place in range(PEOPLE)])
     plan = make_plan(told.roster, directory.frames(), settings, COMPLETE).witnessed(None)
     facts = plan_stats_of(plan, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
@@ -268,6 +271,31 @@ def test_the_end_of_a_chain_waits_with_it(member: str, people: int, wait: int) -
     changed = {place: {member: record(place + 1)[member]} for place in range(people)}
     changed[people] = {member: [] if member == "agents" else "new@example.org"}
     assert waiting(*judged(filled_directory(), changed)) == wait
+
+
+@pytest.mark.parametrize(
+    ("key", "people", "waits"),
+    [
+        pytest.param({"identifier": "N-p050"}, 4, True, id="number"),
+        pytest.param({"username": "P050"}, 4, True, id="username"),
+        pytest.param({"email": "p050@example.org"}, 4, True, id="email"),
+        pytest.param({"email": "p050@example.org", "familyName": "Familyp050"}, 4, False, id="email-of-the-family"),
+        pytest.param({"identifier": "N-old", "username": "old"}, 4, False, id="of-a-leaver"),
+        pytest.param({}, 4, False, id="own"),
+        pytest.param({"identifier": "N-p050"}, 3, False, id="nothing-else-waits"),
+    ],
+)
+def test_a_newcomer_with_a_key_of_a_member_waits_with_moved_keys(
+    key: dict[str, Any], people: int, *, waits: bool
+) -> None:
+    """The same shift of a column gives them the values of others."""
+    directory = filled_directory()
+    directory.member(directory.person("old", number="N-old", username="old"), status="archived")
+    newcomer = user("new", **({"email": "new@example.org", "username": "new"} | key))
+    changed = slipped("username", people) | {50: {"identifier": "N-another"}}
+    rows, verdict = judged(directory, changed, newcomers=(newcomer,))
+    assert rows.loc[rows["action"] == "create", "guard"].tolist() == ["moved_keys" * waits]
+    assert any(line["action"] == "create" for line in verdict.held) == waits
 
 
 def test_a_namesake_is_nobody_elses_identity() -> None:

@@ -67,7 +67,7 @@ def lane(item: pytest.Item) -> str:
         return "browser"
     if INVARIANTS in item.path.parents:
         return "invariants"
-    if "postgres_server" in needed:
+    if "postgres_server" in needed or "open_folder" in needed:
         return "db"
     return "slow" if seconds_given(item) or getattr(getattr(item, "obj", None), "is_hypothesis_test", False) else "fast"
 

@@ -173,11 +173,14 @@ def _joined(
     by_id: dict[str, list[int]] = defaultdict(list)
     for place, sourced_id in enumerate(ids.take(pa.array(rows)).to_pylist()):
         by_id[sourced_id].append(place)
-    named = [places for places in by_id.values() if len({_names(records[place]) for place in places}) > 1]
+    names = [_names(record) for record in records]
+    named = [places for places in by_id.values() if len({names[place] for place in places}) > 1]
     compared = [place for places in named for place in places]
-    several = users.take(rows[compared]).reset_index(drop=True)
-    both = zip(match_keys(several), names_alone(several), strict=True) if compared else ()
-    keys = dict(zip(compared, (full if full.given or full.family else names for full, names in both), strict=True))
+    cleaned = match_keys(users.take(rows[compared]).reset_index(drop=True)) if compared else []
+    keys = {
+        place: each if each.given or each.family else MatchKeys(*names[place], email=None, number=None)
+        for place, each in zip(compared, cleaned, strict=True)
+    }
     joined: list[dict[str, Any]] = []
     others: list[Record] = []
     for places in by_id.values():

@@ -136,7 +136,8 @@ def dev(
         try:
             for name, command in commands.items():
                 group.start(name, command)
-                _await_code_server(group, name, Path(folder) / SOCKET)
+                if name == CODE_SERVER:
+                    _await_code_server(group, Path(folder) / SOCKET)
             ended = _follow(group, messages)
         except Ended:
             note("Ending ...")
@@ -187,10 +188,10 @@ def _commands(folder: Path, port: int, console_port: int, simulator_port: int | 
     return commands
 
 
-def _await_code_server(group: ProcessGroup, started: str, served: Path) -> None:
-    """Dagster's processes print pages of warnings if they do not find it."""
+def _await_code_server(group: ProcessGroup, served: Path) -> None:
+    """Wait until it serves: Dagster's other processes print pages of warnings if they do not find it."""
     deadline = time.monotonic() + STARTING_SECONDS
-    while started == CODE_SERVER and not served.exists() and not group.ended() and time.monotonic() < deadline:
+    while not served.exists() and not group.ended() and time.monotonic() < deadline:
         time.sleep(LOOK_EVERY)
 
 

@@ -18,7 +18,7 @@ from roster_pipeline.identity.evidence import STAFF, STUDENT, kind_of
 from roster_pipeline.vocabulary import CONTACT
 
 LATELY = 14
-"""For so many days, whoever a sync archived may be entered again under other keys."""
+"""For so many days, people whom a sync archived may be entered again under other keys."""
 MEMBERSHIP = ("person_id", "role", "grade", "status", "years")
 """Columns of memberships that say whether somebody is a pupil or a member of staff, and in which grade."""
 

@@ -195,7 +195,7 @@ def embedded_server(data: Path) -> PostgresServer:
                 server = postgres_server.get_server(data, cleanup_mode=None)
                 if (folder := server.get_postmaster_info().socket_dir) not in (None, data.resolve()):
                     os.chown(folder, data.stat().st_uid, data.stat().st_gid)
-                    folder.chmod(0o700)  # whoever reaches the socket reads all people
+                    folder.chmod(0o700)  # a user who reaches the socket can read all people
                 return server
             except (subprocess.SubprocessError, OSError, AssertionError) as problem:
                 free = shutil.disk_usage(data.parent).free

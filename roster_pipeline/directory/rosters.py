@@ -2,9 +2,8 @@
 Rejected records are filtered, counted and read a page at a time."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -85,27 +84,6 @@ join rejected_record r on r.snapshot_id = newest_plan.snapshot_id
 where {IN_SCOPE}
 """
 _ORDER = "order by r.severity, r.collection, r.field, r.rule, r.sourced_id nulls first limit :limit offset :offset"
-EARLIER = """
-select place, role, array_agg(person_id) as people from (
-    select s.place, l.person_id,
-           (array_agg(c.role order by array_position(array['admin', 'teacher', 'staff', 'student'], c.role)))[1] as role
-    from unnest(cast(:snapshots as bigint[])) with ordinality s(id, place)
-    join link l on l.connection_id = :connection and l.person_id = any(cast(:people as bigint[]))
-    join cleaned_roster c on c.snapshot_id = s.id and c.sourced_id = l.sourced_id and c.record_status = 'member'
-    group by s.place, l.person_id
-) known group by place, role
-"""
-_LISTS = """
-with listed as (
-    select s.id, s.taken_at < now.taken_at - cast(:within as interval) as earlier
-    from snapshot now join snapshot s on (s.school_id, s.connection_id) = (now.school_id, now.connection_id)
-    where now.id = :snapshot and s.id < now.id and s.complete and s.roster_id is not null
-)
-select id from listed where id >= (select max(id) from listed where earlier) order by id
-"""
-"""The complete snapshots of a school that are younger than this, after the newest one that is older."""
-LATELY = timedelta(hours=36)
-"""A copy of the day before lacks people who came in this time."""
 
 
 def write(
@@ -265,25 +243,3 @@ def by_rule(conn: Connection, snapshot_id: int) -> list[dict[str, Any]]:
     columns = "r.severity, r.collection, r.field, r.rule"
     query = f"select {columns}, count(*) as rows {_FROM} group by {columns} order by 1, 5 desc, 4"
     return [dict(row) for row in conn.execute(text(query), {"snapshot": snapshot_id}).mappings()]
-
-
-def in_earlier_snapshots(
-    conn: Connection, connection_id: int, snapshots: list[int], people: Collection[int]
-) -> list[dict[str, list[int]]]:
-    """For each snapshot and role, the people who were members in the snapshot."""
-    found: list[dict[str, list[int]]] = [{} for _ in snapshots]
-    if people and snapshots:
-        given = {"connection": connection_id, "snapshots": snapshots, "people": sorted(people)}
-        for row in conn.execute(text(EARLIER), given):
-            found[row.place - 1][row.role] = list(row.people)
-    return found
-
-
-def newcomers(conn: Connection, connection_id: int, snapshot_id: int, people: Collection[int]) -> set[int]:
-    """Those of these people who were members in a complete snapshot of late, but not in the newest one before."""
-    lists = list(conn.scalars(text(_LISTS), {"snapshot": snapshot_id, "within": LATELY}))
-    of_list = [
-        {person for members in roles.values() for person in members}
-        for roles in in_earlier_snapshots(conn, connection_id, lists, people)
-    ]
-    return set().union(*of_list[1:]) - of_list[0] if of_list else set()

@@ -20,7 +20,7 @@ from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as
 from roster_pipeline.planning.moved_keys import Moved
 from roster_pipeline.planning.plan import COUNT_ARCHIVALS, Plan
 from roster_pipeline.planning.plan_stats import UNKNOWN, ChangesOfKind, PlanStats
-from roster_pipeline.planning.role_guards import role_findings, unproved_roles
+from roster_pipeline.planning.role_guards import doubted_archivals, role_findings, unproved_roles
 from roster_pipeline.planning.snapshot_guards import older_source, school_findings, stale_source, unlike_before
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import (
@@ -74,7 +74,7 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
         *_witnesses(stats, guards),
         *unlike_before(stats.unlike),
         *school_findings(stats.school, guards, first_sync=stats.first_sync),
-        *_part_missing(stats),
+        *doubted_archivals(stats),
         *_sizes(stats, guards),
         *_rejections(stats, guards),
         *unknown_orgs(plan, stats.managed, guards),
@@ -174,15 +174,6 @@ def _changes_of_kind(found: ChangesOfKind) -> RowFinding | None:
         return None
     message = f"{', and '.join(parts)}. Check their roles in the SIS."
     return RowFinding(Finding("student_or_staff", message, found.to_staff + found.to_student, 0), holds=True)
-
-
-def _part_missing(stats: PlanStats) -> Iterator[Finding]:
-    for role, people in stats.missing_part.items() if stats.snapshot.complete else ():
-        message = (
-            f"{people_of(role, people)} who would be archived stood in a part of an earlier file from which nobody "
-            "came since. The new file may lack this part."
-        )
-        yield Finding("part_missing", message, people, 0, (ARCHIVE,), (role,), about=role, people={role: people})
 
 
 def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:

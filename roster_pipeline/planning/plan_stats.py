@@ -55,7 +55,8 @@ class PlanStats:
     without an org. school: the school as a whole. moved: keys that move between known people. of_kind: students who
     become staff, and the reverse. roles: person to role of the active members. unlike: comparison with the connection's
     earlier good snapshots. announced: which rows of the plan archive an announced leaver. No number here counts such a
-    person. missing_part: people who would be archived, and who were in a part of a file that the new one may lack.
+    person. missing_part, never_listed: people who would be archived, and who were in a part of a file that the new one
+    may lack, or in no list of the present address.
     """
 
     snapshot: SnapshotFacts
@@ -80,6 +81,7 @@ class PlanStats:
     roles: pd.Series[str] = field(default_factory=lambda: pd.Series(dtype="str"))
     announced: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
     missing_part: dict[str, int] = field(default_factory=dict)
+    never_listed: dict[str, int] = field(default_factory=dict)
 
 
 _OF_ROWS = ("counts", "managed", "records", "rejected", "rekeyed", "without_org", "reassigned", "claimed", "school")
@@ -113,9 +115,11 @@ def plan_stats_of(
     history: pd.DataFrame,
     today: date,
     missing_part: Collection[str] = (),
+    never_listed: Collection[int] = (),
 ) -> PlanStats:
     """Collect the numbers of one plan, after its witnesses answered. roster: with the records of settled people.
-    missing_part: records of a part of a file that the new one may lack."""
+    missing_part: records of a part of a file that the new one may lack. never_listed: people in no list of the present
+    address."""
     roles = plan.rostered
     people = people_by_role(roster)
     managed = directory.managed["role"].value_counts()
@@ -126,6 +130,8 @@ def plan_stats_of(
     gone = announced_gone(rows, directory.announced)
     left = directory.managed["role"][directory.managed.index.isin(gone)].value_counts()
     surprising = ~np.isin(persons_of(rows), list(gone))
+    archived = rows[archives & surprising]
+    lost = np.array([not set(records).isdisjoint(missing_part) for records in archived["sourced_ids"]], dtype=bool)
     return PlanStats(
         snapshot=snapshot,
         history=history,
@@ -147,13 +153,13 @@ def plan_stats_of(
         of_kind=changes_of_kind(rows, directory),
         roles=directory.members["role"][directory.active],
         announced=archivals_of(rows, gone),
-        missing_part=_in_missing_part(rows[archives & surprising], missing_part) if missing_part else {},
+        missing_part=_by_role(archived["role"][lost]),
+        never_listed=_by_role(archived["role"][np.isin(persons_of(archived), list(never_listed))]),
     )
 
 
-def _in_missing_part(archived: pd.DataFrame, missing_part: Collection[str]) -> dict[str, int]:
-    theirs = [not records.isdisjoint(missing_part) for records in map(set, archived["sourced_ids"])]
-    return {str(role): int(count) for role, count in archived["role"][theirs].value_counts().items()}
+def _by_role(roles: pd.Series[str]) -> dict[str, int]:
+    return {str(role): int(count) for role, count in roles.value_counts().items()}
 
 
 def _without_org(

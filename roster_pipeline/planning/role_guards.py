@@ -182,6 +182,25 @@ def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[F
             yield Finding("small_role", message, there, limit, roles=(role,), about=role, people={role: 1})
 
 
+def doubted_archivals(stats: PlanStats) -> Iterator[Finding]:
+    """Archivals of people whom the list may lack although they are still there. If it is incomplete anyway, another
+    finding says so."""
+    if not stats.snapshot.complete:
+        return
+    for role, people in stats.missing_part.items():
+        message = (
+            f"{people_of(role, people)} who would be archived stood in a part of an earlier file from which nobody "
+            "came since. The new file may lack this part."
+        )
+        yield Finding("part_missing", message, people, 0, (ARCHIVE,), (role,), about=role, people={role: people})
+    for role, people in stats.never_listed.items():
+        message = (
+            f"{people_of(role, people)} who would be archived came from an earlier address or School ID, and the "
+            "present one never had them. Is it a test system, or an old copy?"
+        )
+        yield Finding("never_listed", message, people, 0, (ARCHIVE,), (role,), about=role, people={role: people})
+
+
 def passes_as_small(going: int, there: int, guards: Guards) -> bool:
     """Whether archivals beyond the share pass, because they are few and the role is small."""
     return there < guards.archive_small_role and going <= guards.archive_always_allowed

@@ -20,6 +20,7 @@ from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_
 from roster_pipeline.directory import lasting_decisions, plans, rosters, school_history, snapshots, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.earlier_lists import in_earlier_snapshots, never_listed, newcomers
 from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.errors import NO_ID
 from roster_pipeline.frames import infrequent_collection, persons_of, strings, truth
@@ -178,10 +179,9 @@ def _compared(
     if not given.holds(plan):
         given = plan_input.read_everybody(database, school, snapshot_id, today)
         plan = planned(school.settings)
-    lately: set[int] = set()
+    lately, of_snapshot = set[int](), (school.connection.id, snapshot_id)
     if snapshot.mode != "delta" and len(plan.absent):
-        absent = persons_of(plan.absent).tolist()
-        lately = database.call(rosters.newcomers, school.connection.id, snapshot_id, absent)
+        lately = database.call(newcomers, *of_snapshot, persons_of(plan.absent).tolist())
         plan = plan.sparing(lately)
     served: bool | None = True
     unlike = snapshot_guards.smaller(facts["proof"], before.proofs)
@@ -201,12 +201,12 @@ def _compared(
     plan = plan.witnessed(answers if served else None)
     history, gone = before.roles, announced_gone(plan.rows, given.directory.announced)
     if gone:
-        earlier = database.call(
-            rosters.in_earlier_snapshots, school.connection.id, [int(one) for one in history.index], gone
-        )
+        earlier = database.call(in_earlier_snapshots, school.connection.id, [int(one) for one in history.index], gone)
         history = usual_sizes(history, earlier, gone)
     lost = maybe_lost(database, school.connection, plan.absent["sourced_ids"])
-    stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today, lost)
+    absent = persons_of(plan.absent).tolist()
+    strange = database.call(never_listed, *of_snapshot, absent) if absent else set()
+    stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today, lost, strange)
     return given, plan, replace(stats, unlike=unlike)
 
 

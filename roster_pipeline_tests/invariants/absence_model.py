@@ -57,6 +57,12 @@ class AbsenceModel:
         """Parts of a file of which no row came since."""
         self.part_missing = False
         """Whether that held archivals on the last night."""
+        self.address = 0
+        """Which of several systems is read."""
+        self.had: dict[int, set[str]] = {}
+        """Who was ever in the school, by the address that said so."""
+        self.never_listed = False
+        """Whether that held archivals on the last night."""
 
     def pass_time(self, hours: int) -> None:
         self.lists = [(ago + hours, members) for ago, members in self.lists]
@@ -79,13 +85,17 @@ class AbsenceModel:
             )
         lost = {who for part in self.missing for _, who, _ in part}
         self.part_missing = complete and any(told[who] in ARCHIVES for who in lost)
+        present_has = self.had.setdefault(self.address, set())
+        others_only = told.keys() - present_has if len(self.had) > 1 else set()
+        self.never_listed = complete and any(told[who] in ARCHIVES for who in others_only)
         for who, reason in told.items():
             if reason in ("joined", "returned"):
                 self.status[who] = "active"
-            elif reason in ARCHIVES and complete and not self.part_missing:
+            elif reason in ARCHIVES and complete and not (self.part_missing or self.never_listed):
                 self.status[who] = "archived"
         here = {who for who, student in students.items() if student.listed == "here" and student.enrolled}
         self.lists += [(0, here)] * complete
+        present_has |= here
         came = {who for who, student in students.items() if student.listed != "missing"}
         return {who: reason for who, reason in told.items() if reason and (complete or who in came)}
 

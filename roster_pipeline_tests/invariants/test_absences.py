@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.directory.database import Database
@@ -138,6 +138,14 @@ class Absences(RuleBasedStateMachine):
         """As `day`, with a bundle as it should be."""
         self.day(changes, hours, "next")
 
+    @precondition(lambda self: self.source.kind == "rest")
+    @rule(changes=CHANGES, hours=st.integers(12, 20))
+    def another_address(self, changes: list[tuple[str, int, int]], hours: int) -> None:
+        """As `day`, and somebody changes the address, or changes it back."""
+        self.model.address = 1 - self.model.address
+        self.school.set_connection(url=self.source.url + "/" * self.model.address)
+        self.day(changes, hours, "next")
+
     def _happen(self, what: str, student: Student, pick: int) -> None:
         few = sum(one.listed == "missing" for one in self.students.values()) < MOST_MISSING
         if what == "back":
@@ -185,6 +193,8 @@ class Absences(RuleBasedStateMachine):
         seen.update(["cut bundle"] * self.model.is_cut(self.students))
         seen.update(["part missing"] * self.model.part_missing)
         assert ("part_missing" in self.school.guards) == self.model.part_missing
+        seen.update(["never listed"] * self.model.never_listed)
+        assert ("never_listed" in self.school.guards) == self.model.never_listed
         seen.update((f"{bundle} bundle", "old bundle") if days_old >= 3 else (f"{bundle} bundle",))
         if bundle in ("older", "again"):
             assert "older_source" in self.school.guards
@@ -206,7 +216,7 @@ def source(request: pytest.FixtureRequest, home: Path) -> Iterator[Source]:
 USUAL = {"joined", "left"}
 RARE_REASONS = {"returned", "came_lately", "not_enrolled", "tobedeleted", "moved_school", "unknown_org"}
 SELDOM = {
-    "rest": {"not_answered", "not_confirmed", "sis_still_answers"},
+    "rest": {"not_answered", "not_confirmed", "sis_still_answers", "never listed"},
     "csv": {"older bundle", "ahead bundle", "again bundle", "old bundle", "cut bundle", "part missing"},
 }
 

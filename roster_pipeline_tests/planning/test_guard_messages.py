@@ -62,6 +62,9 @@ SAID = [
     case(("part_missing", "2 teachers who would be archived stood in a part of an earlier file from which nobody came "
                           "since. The new file may lack this part.", 2, 0),
          missing_part={"teacher": 2}),
+    case(("never_listed", "1 teacher who would be archived came from an earlier address or School ID, and the present "
+                          "one never had them. Is it a test system, or an old copy?", 1, 0),
+         never_listed={"teacher": 1}),
     case(("rekeyed", "50 of 200 known students came with a new id while number, e-mail or name still match. "
                      "If the SIS changed its ids, approve to link the new ones.", 0.25, 0.2),
          rekeyed={"student": (50, 200)}),

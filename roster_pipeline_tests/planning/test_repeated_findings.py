@@ -91,6 +91,8 @@ SYNCS = [
          rows={"student": {"archive": 30}}, missing_part={"student": 25}),
     case("one person of a part of a file is missing", "student archive", "part_missing archivals", {},
          rows={"student": {"archive": 30}}, missing_part={"student": 1}),
+    case("most came only from an earlier address", "student archive", "never_listed",
+         of_cause("never_listed", "archivals"), rows={"student": {"archive": 30}}, never_listed={"student": 25}),
     case("a role that shrank by fewer than would be archived", "student archive", "shrunk_role archivals", {},
          rows={"student": {"archive": 120}}, **came(student=140)),
     case("a whole role without a school", "teacher archive", "no_orgs",

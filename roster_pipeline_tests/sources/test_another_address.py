@@ -1,0 +1,106 @@
+"""A connection that is pointed at another system, or a school at another org: people whom only the earlier one had stay
+until somebody approves, because a test system or an old copy looks like the SIS without its newcomers."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.lasting_decisions import announce_leavers
+from roster_pipeline_tests.sources.conftest import BIRCH, School, Source, pupil, served
+from roster_pipeline_tests.sources.test_guards import approve
+
+PUPILS = [pupil(place) for place in range(40)]
+NEWCOMERS = {"st38", "st39"}
+PASS_TIME = "update snapshot set taken_at = taken_at - interval '2 days'"
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Source]:
+    """Another SIS with an API."""
+    yield from served(Source("rest", tmp_path / "other"))
+
+
+def begun(database: Database, source: Source) -> School:
+    """A school whose two newcomers came two days ago."""
+    school = School.begun(database, source, PUPILS[:-2])
+    source.users = PUPILS
+    school.execute(PASS_TIME)
+    school.sync()
+    school.execute(PASS_TIME)
+    return school
+
+
+def point(school: School, source: Source) -> None:
+    """Let the connection read another SIS, as somebody who saves its settings."""
+    school.set_connection(url=source.url)
+    school.source = source
+
+
+def test_a_copy_of_last_week_archives_nobody_who_came_since_until_somebody_approves(
+    database: Database, source: Source, other: Source
+) -> None:
+    school = begun(database, source)
+    other.users = PUPILS[:-2]
+    point(school, other)
+    for _ in range(2):
+        assert {school.sync()[who] for who in NEWCOMERS} == {"left"}
+        assert (school.guards, len(school.present)) == ({"never_listed"}, 40)
+        school.execute(PASS_TIME)
+    approve(school)
+    assert set(school.present) == {one["sourcedId"] for one in other.users}
+    school.sync()
+    assert school.guards == set()
+
+
+def test_back_at_the_sis_of_before_nobody_waits(database: Database, rest: Source, other: Source) -> None:
+    school = begun(database, rest)
+    other.users = PUPILS[:-2]
+    point(school, other)
+    school.sync()
+    point(school, rest)
+    rest.users = PUPILS[1:]
+    assert school.sync()["st0"] == "left"
+    assert (school.guards, school.present) == (set(), {one["sourcedId"] for one in rest.users})
+
+
+def test_whoever_came_from_the_new_address_leaves_as_usual(database: Database, bundle: Source, rest: Source) -> None:
+    school = begun(database, bundle)
+    rest.users = PUPILS
+    point(school, rest)
+    school.sync()
+    assert school.guards == set()
+    school.execute(PASS_TIME)
+    rest.users = PUPILS[2:]
+    school.sync()
+    assert (school.guards, school.present) == (set(), {one["sourcedId"] for one in rest.users})
+
+
+def test_an_announced_leaver_alone_does_not_wait(database: Database, rest: Source, other: Source) -> None:
+    school = begun(database, rest)
+    other.users = PUPILS[:-1]
+    leavers = [row["person_id"] for row in school.rows("select person_id from link where sourced_id = 'st39'")]
+    row = database.call(tenants.get_school, school.school)
+    database.call(announce_leavers, row, leavers, day=datetime.now(UTC).date(), who="office", reason="moves")
+    point(school, other)
+    school.sync()
+    assert (school.guards, "st39" in school.present) == (set(), False)
+
+
+def test_people_of_an_earlier_org_of_the_school_wait(database: Database, rest: Source) -> None:
+    school = begun(database, rest)
+    rest.users = [one | {"orgSourcedIds": "s2"} for one in PUPILS[:-2]] + PUPILS[-2:]
+    school.choose(school_id=BIRCH["sourcedId"])
+    assert {school.sync()[who] for who in NEWCOMERS} == {"moved_school"}
+    assert (school.guards, len(school.present)) == ({"never_listed"}, 40)
+
+
+def test_another_name_of_the_same_org_holds_nobody(database: Database, rest: Source) -> None:
+    school = begun(database, rest)
+    school.choose(school_id="101")
+    rest.users = PUPILS[1:]
+    assert school.sync()["st0"] == "left"
+    assert (school.guards, "st0" in school.present) == (set(), False)

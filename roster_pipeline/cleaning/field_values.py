@@ -45,9 +45,12 @@ _USER_IDS, _METADATA = "userIds:", "metadata:"
 _ZEROS = r"^0+$"
 """Zeros alone are a placeholder. Otherwise leading zeros count, because numbers are text."""
 
-_HIDDEN = r"\*\*|###|\x{2022}\x{2022}|\x{FFFD}|\pL\?\pL|(?i)^\W*(?:x{3,60}|redacted|masked)\W*$"
+_HIDDEN = (
+    r"\*\*|###|\x{2022}\x{2022}|\x{FFFD}|\pL\?\pL|^#[\x{A1}\x{BF}]?[\p{Lu}/0]{2,12}[!?]$"
+    r"|(?i)^\W*(?:x{3,60}|redacted|masked)\W*$"
+)
 """A SIS may hide letters from an account that is not allowed to read them. A spreadsheet writes ##### if a column is
-too narrow. U+FFFD, and a question mark between letters, stand for a letter that an encoding lost; without it, the value
+too narrow, and #REF! or #NAME? (in its own language) for a formula that failed. U+FFFD, and a question mark between letters, stand for a letter that an encoding lost; without it, the value
 may be another person's."""
 
 _HTML = r"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,6}|[a-zA-Z]{2,8});"

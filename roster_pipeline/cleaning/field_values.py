@@ -50,8 +50,8 @@ _HIDDEN = (
     r"|(?i)^\W*(?:x{3,60}|redacted|masked)\W*$"
 )
 """A SIS may hide letters from an account that is not allowed to read them. A spreadsheet writes ##### if a column is
-too narrow, and #REF! or #NAME? (in its own language) for a formula that failed. U+FFFD, and a question mark between letters, stand for a letter that an encoding lost; without it, the value
-may be another person's."""
+too narrow, and #REF! or #NAME? (in its own language) for a formula that failed. U+FFFD, and a question mark between
+letters, stand for a letter that an encoding lost; without it, the value may be another person's."""
 
 _HTML = r"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,6}|[a-zA-Z]{2,8});"
 _READ_WRONG = r"[\x{C2}\x{C3}][^\x{00}-\x{7F}]|[\x{C4}-\x{F4}][^\x{00}-\x{7F}\p{L}]"
@@ -197,6 +197,11 @@ def hidden(raw: Array) -> Flags:
     return truth(_matches(raw, _HIDDEN))
 
 
+def is_cut(numbers: Array) -> Flags:
+    """Flags the numbers whose last digits a spreadsheet cut."""
+    return truth(pc.match_substring_regex(numbers, pattern=_SHORTENED))
+
+
 def numbers_from(users: pd.DataFrame, source: str) -> tuple[Array, Flags]:
     """The numbers of the records by a connection's setting, and flags for numbers that were given and cannot be one
     (their value is then missing).
@@ -215,7 +220,7 @@ def numbers_from(users: pd.DataFrame, source: str) -> tuple[Array, Flags]:
         raw = strings(users[source])
     cleaned = without_null_words(raw)
     wrong = truth(pc.greater(pc.utf8_length(cleaned), LONGEST_ID))
-    wrong |= hidden(raw) | truth(pc.match_substring_regex(cleaned, pattern=_SHORTENED))
+    wrong |= hidden(raw) | is_cut(cleaned)
     unusable = wrong | truth(pc.match_substring_regex(cleaned, pattern=_ZEROS))
     is_id = truth(pc.equal(cleaned, strings(users["sourcedId"])))
     whole = pc.replace_substring_regex(cleaned, pattern=_WHOLE, replacement=r"\1")

@@ -3,10 +3,12 @@ filling the memory. A row with a formula is refused; none is computed."""
 
 import csv
 import io
+import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain, islice
 from typing import Any
 from xml.parsers import expat
 
@@ -15,6 +17,7 @@ from openpyxl import load_workbook
 from roster_pipeline.cleaning.emails_and_phones import e164
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.errors import RosterError
+from roster_pipeline.oneroster.bundle.bundle_files import LETTER_OF_1252, STRANGE_IN_1252
 from roster_pipeline.safe_csv import plain_cell
 from roster_pipeline.services.person_changes import NotUsable, stored_grade, stored_value
 from roster_pipeline.vocabulary import PERSON_FIELDS
@@ -33,7 +36,10 @@ MOST_ELEMENTS = MOST_ROWS * MOST_COLUMNS * 4
 """A limit for the XML elements of an XLSX file: each cell has two, and two more in the table of texts."""
 LONGEST_CELL = 500
 _ZIP = b"PK\x03\x04"
-_SEPARATORS = (",", ";", "\t")
+_SEPARATORS = (",", ";", "\t", "|")
+_NOTE = re.compile(r"\s*sep=(.)[\s,;]*?\r?\n")
+"""The first line of a CSV file in which a program notes the separator."""
+FIRST_LINES = 10  # those in which the names of the columns are searched; a title may stand above them
 COLUMNS: dict[str, tuple[str, ...]] = {
     "given_name": ("given name", "first name", "forename"),
     "family_name": ("family name", "last name", "surname"),
@@ -54,6 +60,7 @@ _ROLES = {
     "staff": ("staff", "aide"),
     "admin": ("admin", "admins", "administrator", "principal"),
 }
+_NAMES = {"given_name", "family_name"}
 _FIELD_OF = {"".join(filter(str.isalnum, name)): field for field, names in COLUMNS.items() for name in names}
 _ROLE_OF = {word: role for role, words in _ROLES.items() for word in words}
 CREATE, JOIN, UPDATE, NOTHING = "create", "join", "update", "nothing"
@@ -83,29 +90,36 @@ class PeopleFile:
 
 
 def read_people_file(data: bytes) -> PeopleFile:
-    """Read a CSV or XLSX file. The first row that is not empty has the names of the columns. Raises FileUnusable."""
+    """Read a CSV or XLSX file. The names of the columns are in the first of the rows at the top in which a column is a
+    name of people, else in the first row that is not empty. Raises FileUnusable."""
     if len(data) > LARGEST_FILE:
         raise FileUnusable(
             f"The file is larger than {LARGEST_FILE // _MIB} MB.", "Leave out columns and sheets that are not needed."
         )
     lines = _workbook(data) if data.startswith(_ZIP) else _csv(data)
     filled = ((number, cells) for number, cells in enumerate(lines, 1) if any(cells))
-    header = next(filled, None)
-    if header is None:
+    top = list(islice(filled, FIRST_LINES))
+    if not top:
         raise FileUnusable("The file is empty.", "Choose a file with a row of column names and a row for each person.")
-    names = header[1]
+    place = _header([cells for _, cells in top]) or 0
+    names = top[place][1]
     while names and not names[-1]:
         names = names[:-1]
     if len(names) > MOST_COLUMNS:
         raise FileUnusable(f"The file has more than {MOST_COLUMNS} columns.", "Leave out those that are not needed.")
     rows: list[tuple[int, list[str]]] = []
-    for number, cells in filled:
+    for number, cells in chain(top[place + 1 :], filled):
         if len(rows) == MOST_ROWS:
             raise FileUnusable(f"The file has more than {MOST_ROWS:,} rows.", "Upload it in parts.")
         rows.append((number, (cells + [""] * len(names))[: len(names)]))
     if not rows:
         raise FileUnusable("The file has column names and no rows.", "Add a row for each person.")
     return PeopleFile(names, rows)
+
+
+def _header(lines: Sequence[Sequence[str]]) -> int | None:
+    """The place of the first line that names a column with names of people."""
+    return next((place for place, cells in enumerate(lines) if _NAMES & set(fields_of_columns(cells))), None)
 
 
 def _csv(data: bytes) -> Iterator[list[str]]:
@@ -117,9 +131,18 @@ def _csv(data: bytes) -> Iterator[list[str]]:
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
+            if len(STRANGE_IN_1252.findall(data)) > len(LETTER_OF_1252.findall(data)) / 10:
+                raise FileUnusable(
+                    "The letters of the file are neither in UTF-8 nor in Windows-1252.",
+                    'In your spreadsheet, save the list as XLSX, or as "CSV UTF-8".',
+                ) from None
             text = data.decode("cp1252", "replace")
-    first = text.lstrip("\r\n").partition("\n")[0]
-    separator = max(_SEPARATORS, key=first.count)
+    noted = _NOTE.match(text)
+    text = text[noted.end() :] if noted else text
+    top = [line for line in text[: MOST_COLUMNS * LONGEST_CELL].splitlines() if line.strip()][:FIRST_LINES]
+    split = {one: [line.split(one) for line in top] for one in _SEPARATORS}
+    likely = {one: (_header(lines) is not None, max(map(len, lines), default=0)) for one, lines in split.items()}
+    separator = noted[1] if noted else max(_SEPARATORS, key=lambda one: likely[one])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         for cells in reader:
@@ -134,13 +157,11 @@ def _workbook(data: bytes) -> Iterator[list[str]]:
     try:
         _check_zip(data)
         book = load_workbook(io.BytesIO(data), read_only=True, data_only=False, keep_links=False)
-        sheet = book.worksheets[0]
-        sheet.reset_dimensions()
-        cells: Iterable[tuple[Any, ...]] = sheet.iter_rows(
-            max_row=MOST_ROWS * 2, max_col=MOST_COLUMNS + 1, values_only=True
-        )
-        for row in cells:
-            yield [_text(_of_cell(value)) for value in row]
+        shown = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
+        lists = [sheet for sheet in shown if _header(list(islice(filter(any, _cells(sheet)), FIRST_LINES))) is not None]
+        if len(lists) > 1:
+            raise FileUnusable("Several sheets of the XLSX file have a list of people.", _ALONE)
+        yield from _cells((lists or shown)[0])
     except FileUnusable:
         raise
     except Exception:  # a forged workbook makes the readers of ZIP, XML and XLSX fail in too many ways to list
@@ -192,16 +213,25 @@ def _check_zip(data: bytes) -> None:
                 markup(content.decode("latin-1"))
 
 
-def _of_cell(value: Any) -> str:
+def _cells(sheet: Any) -> Iterator[list[str]]:
+    sheet.reset_dimensions()
+    for row in sheet.iter_rows(max_row=MOST_ROWS * 2, max_col=MOST_COLUMNS + 1):
+        yield [_text(_of_cell(cell)) for cell in row]
+
+
+def _of_cell(cell: Any) -> str:
+    """The text of a cell, with the zeros that its format shows."""
+    value = cell.value
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and value.is_integer() and abs(value) < 10**15:
-        return str(int(value))
-    if isinstance(value, datetime):
-        return value.date().isoformat()
-    return value.isoformat() if isinstance(value, date) else str(value)
+        value = int(value)
+    if isinstance(value, int) and re.fullmatch("0{2,}", cell.number_format or ""):
+        return str(value).zfill(len(cell.number_format))
+    day = value.date() if isinstance(value, datetime) else value
+    return day.isoformat() if isinstance(day, date) else str(value)
 
 
 def _text(cell: str) -> str:
@@ -244,10 +274,11 @@ def read_row(number: int, cells: Sequence[str], columns: Sequence[str], role: st
         return Row(number, UNREADABLE, why, name)
 
     for field, cell in given.items():
+        words = field.replace("_", " ")
         if cell.startswith("="):
-            return unreadable(f"The cell of {_words(field)} has a formula.")
+            return unreadable(f"The cell of {words} has a formula.")
         if len(cell) > LONGEST_CELL:
-            return unreadable(f"The cell of {_words(field)} has more than {LONGEST_CELL} characters.")
+            return unreadable(f"The cell of {words} has more than {LONGEST_CELL} characters.")
     own_role = _ROLE_OF.get(given.get("role", "").casefold()) if given.get("role") else role
     if not own_role:
         return unreadable("The role is not student, teacher, staff or admin.")
@@ -267,7 +298,3 @@ def read_row(number: int, cells: Sequence[str], columns: Sequence[str], role: st
     if not fields.get("given_name") and not fields.get("family_name"):
         return unreadable("The row has no name.")
     return Row(number, "", "", name, fields=fields)
-
-
-def _words(field: str) -> str:
-    return field.replace("_", " ")

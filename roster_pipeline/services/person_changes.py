@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.emails_and_phones import e164, valid_email
-from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_names, clean_text, too_long
+from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_names, clean_text, hidden, is_cut, too_long
 from roster_pipeline.directory import ledger, manual_edits, plans, relink, tenants, undo_edit
 from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.database import DirectoryError
@@ -203,6 +203,10 @@ def as_stored(name: str, text: str) -> str | None:
     if name == "phone":
         wrong = "Enter a phone number in international form."
         return _or_refuse(e164(value, _NO_COUNTRY), wrong, "+1 312 555 0142")
+    if name in ("number", "username") and hidden(cleaned)[0]:
+        raise NotUsable(f"Enter a valid {name}.", "Write all of its letters.")
+    if name == "number" and is_cut(cleaned)[0]:
+        raise NotUsable("A spreadsheet cut this number.", "Format the column as text, and enter the numbers again.")
     if name in NAMES:
         names = clean_names(cleaned)
         usable = None if too_long(names)[0] else names.to_pylist()[0]

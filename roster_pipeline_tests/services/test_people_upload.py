@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from openpyxl import Workbook
+from openpyxl import Workbook, load_workbook
 
 from roster_pipeline.directory import ledger, manual_edits, members, uploads
 from roster_pipeline.directory.accounts import COMMAND_LINE, Account
@@ -106,6 +106,68 @@ def test_cells_become_text() -> None:
     assert read.rows[0][1] == ["x", "4711", "9", "1.5", "yes", "2026-03-02", "", "\u00c4da"]
     assert read_people_file(csv_of(["n"], ["\u00c4da"], encoding="cp1252")).rows[0][1] == ["\u00c4da"]
     assert read_people_file(csv_of(["n"], ["'09"])).rows[0][1] == ["09"], "as our own files write it"
+
+
+def book_of(*sheets: tuple[str, list[list[Any]]]) -> bytes:
+    """A workbook with these sheets; each has a state and rows."""
+    book = Workbook()
+    book.remove(book.active)
+    for state, rows in sheets:
+        sheet = book.create_sheet()
+        sheet.sheet_state = state
+        for row in rows:
+            sheet.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+TITLE = ["Class list 9A, Lincoln High, 3 November"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(csv_of(TITLE, [], HEADER, ADA, separator=";"), id="title, other separator"),
+        pytest.param(xlsx_of(TITLE, HEADER, ADA), id="title in a sheet"),
+        pytest.param(b"sep=;\r\n" + csv_of(HEADER, ADA, separator=";"), id="note of the separator"),
+        pytest.param(csv_of(HEADER, ADA, separator="|"), id="bars"),
+        pytest.param(book_of(("hidden", [["Grades"], ["09"]]), ("visible", [HEADER, ADA])), id="hidden sheet first"),
+        pytest.param(book_of(("visible", [TITLE]), ("visible", [HEADER, ADA])), id="cover sheet first"),
+        pytest.param(
+            book_of(("visible", [HEADER, ADA]), ("hidden", [HEADER, ["Old", "List"]])), id="old list in a hidden sheet"
+        ),
+    ],
+)
+def test_a_list_is_found_below_a_title_and_beside_other_sheets(data: bytes) -> None:
+    read = read_people_file(data)
+    assert (read.header, [cells for _, cells in read.rows]) == (HEADER, [ADA])
+
+
+def test_a_list_in_two_sheets_is_refused_because_one_of_them_would_be_left_out() -> None:
+    with pytest.raises(FileUnusable, match="Several sheets"):
+        read_people_file(book_of(("visible", [HEADER, ADA]), ("visible", [HEADER, ["Alan", "Turing"]])))
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("mac_roman", "Amélie"), ("cp850", "Amélie"), ("cp1251", "Иван")])
+def test_a_list_whose_letters_show_an_unknown_encoding_is_refused(encoding: str, name: str) -> None:
+    with pytest.raises(FileUnusable, match="neither in UTF-8"):
+        read_people_file(csv_of(HEADER, [name, "Lovelace"], encoding=encoding))
+
+
+def test_zeros_that_a_format_shows_belong_to_the_number() -> None:
+    book = load_workbook(io.BytesIO(xlsx_of(["Number", "First name"], [7, "Ada"], [8.0, "Alan"], [9, "Kim"])))
+    book.active["A2"].number_format = book.active["A3"].number_format = "00000"
+    out = io.BytesIO()
+    book.save(out)
+    assert [cells[0] for _, cells in read_people_file(out.getvalue()).rows] == ["00007", "00008", "9"]
+
+
+def test_what_a_spreadsheet_cut_or_could_not_compute_is_refused(database: Database, lincoln: SchoolRow) -> None:
+    cells = (("1.23E+15", "x"), ("#REF!", "x"), ("4711", "#NAME?"), ("4711", "x**"))
+    rows = [("Ada", "Lovelace", *both) for both in cells]
+    found = seen(database, lincoln, listed(*rows, header=("First name", "Last name", "Number", "User name")))
+    assert {row.what for row in found.rows} == {people_file.UNREADABLE}
 
 
 def bomb() -> bytes:

@@ -37,8 +37,8 @@ UTF_8 = "utf-8-sig"
 WINDOWS_1252 = "cp1252"
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UNUSED_IN_1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
-_LETTER_OF_1252 = re.compile(rb"[\x9a\x9c\x9e\xc0-\xd6\xd8-\xf6\xf8-\xff]")
-_STRANGE_IN_1252 = re.compile(
+LETTER_OF_1252 = re.compile(rb"[\x9a\x9c\x9e\xc0-\xd6\xd8-\xf6\xf8-\xff]")
+STRANGE_IN_1252 = re.compile(
     rb"(?<=[a-z])[\x82-\x84\x86-\x8e\x95\x98\x9b\x9f\xa1-\xa9\xab\xac\xaf-\xb3\xb5\xb6\xb8\xb9\xbb-\xbf]|[\xc0-\xff]{3}"
 )
 """Signs of another encoding (Mac Roman, DOS code pages, Eastern Europe, other alphabets): symbols or capitals after a
@@ -279,8 +279,8 @@ def preflight(member: Member) -> Preflight:
                 text = chunk.decode("utf-8", "replace")
                 bad = text.count(REPLACEMENT)
                 valid, invalid = valid + count_not_ascii(text) - bad, invalid + bad
-                letters += len(_LETTER_OF_1252.findall(chunk))
-                strange += len(_STRANGE_IN_1252.findall(chunk))
+                letters += len(LETTER_OF_1252.findall(chunk))
+                strange += len(STRANGE_IN_1252.findall(chunk))
             unused += 0 if chunk.isascii() else len(_UNUSED_IN_1252.findall(chunk))
     if decoder.getstate()[0]:  # the file ends inside a character
         invalid += 1

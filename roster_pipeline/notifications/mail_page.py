@@ -87,6 +87,8 @@ def action_of(mail: SyncReport | FailureAlert) -> Link | None:
         text, path = "Look and decide", "/holds"
     elif mail.kind == "relink" or any(held.rows for held in mail.held):
         text, path = "Sync again", "/runs"
+    elif mail.total("conflicts"):
+        text, path = "Say who they are", "/conflicts"
     elif tone(mail) != "good" and mail.sync_id is not None:
         text, path = THIS_SYNC, f"/syncs/{mail.sync_id}"
     else:

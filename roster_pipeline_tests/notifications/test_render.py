@@ -151,6 +151,12 @@ def test_where_there_is_a_console_the_mail_links_to_what_is_to_be_decided() -> N
     assert read(render(replace(HELD, console_url="javascript:alert(1)//"))).links == [HELD.run_url]
 
 
+def test_a_mail_about_conflicts_alone_links_to_the_page_where_they_are_decided() -> None:
+    alone = replace(QUIET, roles=(content.RoleCounts("student", conflicts=300, unchanged=918),), console_url=CONSOLE)
+    assert read(render(alone)).links[0] == f"{CONSOLE}schools/lincoln-high/conflicts"
+    assert read(render(replace(HELD, console_url=CONSOLE))).links[0].endswith("/holds"), "holds come first"
+
+
 @EXAMPLES
 def test_where_there_is_a_console_no_mail_to_an_owner_names_a_command(
     report: content.SyncReport | content.FailureAlert,

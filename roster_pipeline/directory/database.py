@@ -54,6 +54,7 @@ STAGING_MEMORY = "64MB"
 """Memory for temporary tables, so that a large plan is not staged in files. A session takes what it needs."""
 UNREACHABLE = ("08", "57P", "53")
 """SQLSTATE classes of a server that is away, going away or out of resources."""
+READ_ONLY = "25006"
 EXHAUSTED = {
     "53100": (
         "The disk of the database server is full",
@@ -64,11 +65,20 @@ EXHAUSTED = {
         "The database server accepts no further connections",
         "Run it again, or raise max_connections of the server.",
     ),
+    READ_ONLY: (
+        "The database takes no changes: it is read-only",
+        "It may be a standby, or its provider stops changes while its disk is nearly full. Let ROSTER_DATABASE_URL "
+        "name the server that takes changes, or make room.",
+    ),
 }
-"""For each SQLSTATE: what is used up, and what to do."""
-NO_ROOM = "No space left on device"
-"""A refused connection has no SQLSTATE, but these words if the disk is full, in English. The embedded server has no
-other language."""
+"""For each SQLSTATE: what is missing, and what to do."""
+IN_WORDS = {
+    "No space left on device": "53100",
+    "too many clients": "53300",
+    "too many connections": "53300",
+    "connection slots are reserved": "53300",
+}
+"""A refused connection has no SQLSTATE, but words, in English. The embedded server has no other language."""
 NO_RIGHT = "42501"
 """SQLSTATE of insufficient privilege."""
 BUSY = ("40001", "40P01", "57014")
@@ -203,7 +213,8 @@ class DatabaseUnreachable(DirectoryError):
 
 
 class DatabaseExhausted(DatabaseUnreachable):
-    """The server answers, but it has no room left: on its disk, in its memory, or for another connection."""
+    """The server answers, but it takes no changes, or it has no room left: on its disk, in its memory, or for another
+    connection."""
 
 
 class DatabaseBusy(DirectoryError):
@@ -260,7 +271,7 @@ def translated(problem: DBAPIError | psycopg.Error) -> DirectoryError:
     origin = problem.orig if isinstance(problem, DBAPIError) else problem
     if not isinstance(origin, psycopg.Error):
         return StatementFailed(None)
-    state = origin.sqlstate or ("53100" if NO_ROOM in str(origin) else None)
+    state = origin.sqlstate or next((IN_WORDS[words] for words in IN_WORDS if words in str(origin)), None)
     if state in BUSY:
         return DatabaseBusy(f"Another change of the directory was in the way (SQLSTATE {state}).", "Run it again.")
     if state == LOCKED:

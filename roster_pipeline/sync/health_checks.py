@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.directory import alerts, outbox, schema, snapshots, tenants
-from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.database import EXHAUSTED, READ_ONLY, Database, DirectoryError
 from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.sis_records import prune_records
@@ -61,13 +61,15 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
         name = "schema" if isinstance(problem, schema.WrongSchema) else "database"
         yield Item(name, False, problem.message, problem.remedy)
         return
-    yield Item("database", True, "answers")
-    yield Item("schema", True, f"revision {schema.head()}")
     with database.begin() as conn:
+        read_only = conn.scalar(text("show transaction_read_only")) == "on"
         verbosity = str(conn.scalar(text("show log_error_verbosity")))
         connections = tenants.list_connections(conn)
         open_now = alerts.open_alerts(conn)
         tried_by = {row.connection.id: row.key for row in tenants.list_schools(conn)} if sis else {}
+    takes_nothing, remedy = EXHAUSTED[READ_ONLY]
+    yield Item("database", False, takes_nothing, remedy) if read_only else Item("database", True, "answers")
+    yield Item("schema", True, f"revision {schema.head()}")
     yield sessions(database)
     yield _server_log(verbosity)
     yield _item("key", _key, connections)

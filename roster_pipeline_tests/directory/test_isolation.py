@@ -120,6 +120,7 @@ def test_a_database_that_is_away_is_named_as_such() -> None:
         ("53100", "The disk of the database server is full (SQLSTATE 53100). Nothing was written.\nMake room on it"),
         ("53200", "The database server is out of memory (SQLSTATE 53200)"),
         ("53300", "The database server accepts no further connections (SQLSTATE 53300)"),
+        ("25006", "The database takes no changes: it is read-only (SQLSTATE 25006). Nothing was written.\nIt may be a"),
     ],
 )
 def test_an_exhausted_server_is_named_with_what_it_lacks(database: Database, state: str, said: str) -> None:
@@ -128,6 +129,21 @@ def test_an_exhausted_server_is_named_with_what_it_lacks(database: Database, sta
     assert str(raised.value).startswith(said)
     assert POISON not in str(raised.value)
     assert raised.value.retryable
+
+
+def test_a_login_without_a_connection_left_is_named_as_such(database: Database) -> None:
+    with database.begin() as conn:
+        conn.exec_driver_sql("create role crowded login connection limit 0")
+    try:
+        crowded = Database(database.engine.url.set(username="crowded"))
+        with (
+            pytest.raises(DatabaseExhausted, match=r"accepts no further connections \(SQLSTATE 53300\)"),
+            crowded.begin(),
+        ):
+            pass
+    finally:
+        with database.begin() as conn:
+            conn.exec_driver_sql("drop role crowded")
 
 
 def test_erasing_a_person_leaves_no_trace_but_the_fact(database: Database, lincoln: SchoolRow) -> None:

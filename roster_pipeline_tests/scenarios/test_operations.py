@@ -108,6 +108,14 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
     assert "pool_mode = session" in pooled.remedy
 
 
+def test_a_database_that_takes_no_changes_is_red(district: District) -> None:
+    url = district.database.engine.url.update_query_dict({"options": "-c default_transaction_read_only=on"})
+    standby = Database(url)
+    found = {item.name: (item.ok, item.detail) for item in health_checks(standby, sis=False)}
+    standby.close()
+    assert found["database"] == (False, "The database takes no changes: it is read-only")
+
+
 def test_code_of_another_version_changes_nothing_and_says_what_to_do(dagster_district: DagsterDistrict) -> None:
     """As by a worker that was forgotten at an upgrade, or after a step back to an older version."""
     dagster_district.add_school()

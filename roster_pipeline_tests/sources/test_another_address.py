@@ -10,6 +10,7 @@ import pytest
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.lasting_decisions import announce_leavers
+from roster_pipeline.services import decisions
 from roster_pipeline_tests.sources.conftest import BIRCH, School, Source, pupil, served
 from roster_pipeline_tests.sources.test_guards import approve
 
@@ -65,6 +66,30 @@ def test_back_at_the_sis_of_before_nobody_waits(database: Database, rest: Source
     rest.users = PUPILS[1:]
     assert school.sync()["st0"] == "left"
     assert (school.guards, school.present) == (set(), {one["sourcedId"] for one in rest.users})
+
+
+def test_people_of_another_sis_with_other_ids_and_numbers_stay_who_they_are(
+    database: Database, rest: Source, other: Source
+) -> None:
+    school = begun(database, rest)
+    before = {row["person_id"] for row in school.rows("select person_id from membership")}
+    other.users = [
+        one | {"sourcedId": f"new-{one['sourcedId']}", "identifier": f"X{one['identifier']}"} for one in PUPILS
+    ]
+    point(school, other)
+    assert set(school.sync().values()) == {"match_contradicted"}
+    school.set_connection(student_number_from="metadata:none")
+    school.sync()
+    newest = school.value("select max(id) from plan")
+    decisions.relink(database, school.school, newest, who="owner", reason="a new SIS")
+    school.set_connection(student_number_from="identifier")
+    school.sync()
+    approve(school)
+    school.sync()
+    assert school.guards == set()
+    people = school.rows("select p.id, p.number, m.status from person p join membership m on m.person_id = p.id")
+    assert {(row["number"][0], row["status"]) for row in people} == {("X", "active")}
+    assert {row["id"] for row in people} == before
 
 
 def test_whoever_came_from_the_new_address_leaves_as_usual(database: Database, bundle: Source, rest: Source) -> None:

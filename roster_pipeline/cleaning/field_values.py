@@ -34,10 +34,10 @@ _SPACES = rf"[{_UNSEEN}]*[{_SPACE}][{_SPACE}{_UNSEEN}]*"
 
 _INVISIBLE = rf"[{_UNSEEN}]+"
 
-_NO_NAME = r"^(?:[\pP\pS\s]*|NULL|null|\(null\)|N/A|n/a|#N/A)$"
+_NO_NAME = r"^(?:[\pP\pS\s]*|NULL|null|\(null\)|N/A|n/a)$"
 """Words that exports write for an empty cell. `Null` and `None`, in the spelling of names, are family names."""
 
-ABSENT = r"(?i)^(?:null|\(null\)|none|nil|n/?a|#n/a|undefined|unknown|nan|tb[ad]|pending|unassigned|[-_.?/\s]+)$"
+ABSENT = r"(?i)^(?:null|\(null\)|none|nil|n/?a|undefined|unknown|nan|tb[ad]|pending|unassigned|[-_.?/\s]+)$"
 """Words for an empty cell in e-mails, phones, usernames and numbers. Names have their own, shorter list."""
 
 _USER_IDS, _METADATA = "userIds:", "metadata:"
@@ -47,10 +47,10 @@ _ZEROS = r"^0+$"
 
 _HIDDEN = (
     r"\*\*|###|\x{2022}\x{2022}|\x{FFFD}|\pL\?\pL|^#[\x{A1}\x{BF}]?[\p{Lu}/0]{2,12}[!?]$"
-    r"|(?i)^\W*(?:x{3,60}|redacted|masked)\W*$"
+    r"|(?i)^#(?:\pL/\pL|NV)$|^\W*(?:x{3,60}|redacted|masked)\W*$"
 )
 """A SIS may hide letters from an account that is not allowed to read them. A spreadsheet writes ##### if a column is
-too narrow, and #REF! or #NAME? (in its own language) for a formula that failed. U+FFFD, and a question mark between
+too narrow, and #REF! or #N/A (in its own language) for a formula that failed. U+FFFD, and a question mark between
 letters, stand for a letter that an encoding lost; without it, the value may be another person's."""
 
 _HTML = r"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,6}|[a-zA-Z]{2,8});"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 NAMES = ("givenName", "familyName")
 UNREADABLE = {
     "email": "not an address", "identifier": "1.23E+05", "username": "m?ller", "phone": "call us",
-    "middleName": "#REF!", "grades": "blue",
+    "middleName": "#N/A", "grades": "blue",
 }  # fmt: skip
 """Columns that a file may lack, each with a text that nobody can read."""
 REQUIRED = "username"

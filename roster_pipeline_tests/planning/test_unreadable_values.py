@@ -14,7 +14,7 @@ from roster_pipeline_tests.planning.builders import COMPLETE, SIS, Directory, cl
 LONG = "9" * 601
 NUMBER = ConnectionSettings(url=SIS.url, student_number_from="metadata:nr", staff_number_from="metadata:nr")
 GRADE = {"grade": "05", "source_grade": "5"}
-HIDDEN = ("***", "A**", "#####", "xxxx", "XXX", "[redacted]", "#REF!", "#NAME?", "\u2022\u2022\u2022", "Jos\ufffd")
+HIDDEN = ("***", "A**", "#####", "xxxx", "XXX", "[redacted]", "#REF!", "#N/A", "\u2022\u2022\u2022", "Jos\ufffd")
 FAMILY = school(primary_contacts=True, contacts_most=3, phone_region="US")
 
 

@@ -70,7 +70,7 @@ def home(database_url: str, dagster_url: str, monkeypatch: pytest.MonkeyPatch, t
 def test_every_school_is_synced_exactly_once_though_a_worker_is_killed(
     schools: list[str], district: District, database: Database, home: Path
 ) -> None:
-    with plant(home, production()) as (night, instance):
+    with plant(home, production(loses_a_worker=True)) as (night, instance):
         night.start_worker("one")
         night.start_worker("two")
         instance.add_dynamic_partitions("schools", schools)

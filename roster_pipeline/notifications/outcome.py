@@ -250,7 +250,8 @@ def _headline(report: SyncReport) -> str:
     held = held_by_action(report)
     if _waits_for_approval(report):
         return f"first sync waits for approval ({', '.join(held)})"
-    parts = [f"{', '.join(held)} held"] if held else []
+    decide = ", please decide" if held_by_action(report, overridable=True) else ""
+    parts = [f"{', '.join(held)} held{decide}"] if held else []
     parts += [", ".join(_done(report))] if _done(report) else []
     if report.total("conflicts"):
         parts.append(counted(report.total("conflicts"), "conflict", "conflicts"))

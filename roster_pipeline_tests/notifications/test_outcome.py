@@ -28,17 +28,22 @@ def night(*roles: RoleCounts, **facts: Any) -> SyncReport:
 
 
 WRONG = (Finding("empty_role", "No student came, the directory has 300."),)
+INCOMPLETE = (Finding("incomplete_snapshot", "A page never came.", overridable=False),)
 SUBJECTS = [
     (night(RoleCounts("student", created=4, archived=1)), "4 created, 1 archived"),
-    (night(RoleCounts("student", held=12), held=(Held("student", "archive", 12),)), "12 archivals held"),
-    (night(RoleCounts("student", created=1, held=1), held=(Held("student", "update", 1),)), "1 update held; 1 created"),
+    (night(RoleCounts("student", held=12), held=(Held("student", "archive", 12),)), "12 archivals held, please decide"),
+    (
+        night(RoleCounts("student", created=1, held=1), held=(Held("student", "update", 1),)),
+        "1 update held, please decide; 1 created",
+    ),
+    (night(RoleCounts("student", held=2), held=(Held("student", "archive", 2, INCOMPLETE),)), "2 archivals held"),
     (
         night(
             RoleCounts("teacher", held=2),
             RoleCounts("student", held=3),
             held=(Held("teacher", "archive", 2), Held("student", "archive", 3)),
         ),
-        "5 archivals held",
+        "5 archivals held, please decide",
     ),
     (QUIET, "no changes"),
     (night(RoleCounts("student", conflicts=2)), "2 conflicts"),
@@ -53,7 +58,11 @@ SUBJECTS = [
         "sync undone: 1 archival, 3 creations; 2 people changed later, so they were not touched",
     ),
     (FIRST, "first sync waits for approval (1,302 creations)"),
-    (HELD, "148 archivals, 1 restoration held; 4 created, 9 updated; 1 conflict; incomplete answer from the SIS"),
+    (
+        HELD,
+        "148 archivals, 1 restoration held, please decide; 4 created, 9 updated; 1 conflict; "
+        "incomplete answer from the SIS",
+    ),
     (FAILED, "roster sync failed: the SIS refused the sign-in"),
 ]
 

@@ -4,14 +4,13 @@ while its pages come in, so it needs the memory of only one page, and a pull tha
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Text, cast, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.database import Database, DirectoryError
-from roster_pipeline.directory.lasting_decisions import STAYS
 from roster_pipeline.directory.locks import session_lock, take_ahead
 from roster_pipeline.directory.pg_copy import copy_lines, escaped
 from roster_pipeline.directory.record_sets import NAMED, RECORDS, Recognises
@@ -247,42 +246,3 @@ def missing_parts(conn: Connection, connection_id: int) -> list[str]:
     rows = pull.c.proof["age"]["order"]["missing"]
     of = (pull.c.connection_id == connection_id, pull.c.finished_at.is_not(None))
     return list(conn.scalar(select(rows).where(*of).order_by(pull.c.id.desc()).limit(1)) or ())
-
-
-ENROLLED = f"""
-with concerned (school_id, role, day) as (
-    select * from unnest(cast(:schools as bigint[]), cast(:roles as text[]), cast(:days as date[]))
-), known as (
-    select m.person_id, bool_or(l.sourced_id = any(cast(:lost as text[]))) as lost
-    from concerned c
-    join membership m on m.district_id = :district and m.school_id = c.school_id and m.role = c.role
-    join link l on l.connection_id = :connection and l.person_id = m.person_id
-    where m.status = 'active' and m.managed and not exists (
-        select from announced_leaver a where a.district_id = :district and a.school_id = m.school_id
-        and a.person_id = m.person_id and c.day between a.day and a.day + :stays
-    )
-    group by 1
-)
-select count(*), count(*) filter (where lost and not exists (
-    select from link l join sis_record r on r.connection_id = l.connection_id and r.kind = 'user'
-        and r.sourced_id = l.sourced_id and r.orgs <> '{{}}' {IN_PULL}
-    where l.connection_id = :connection and l.person_id = known.person_id
-))
-from known
-"""  # noqa: S608
-
-
-def known_and_lost(
-    conn: Connection,
-    pull_id: int,
-    connection: ConnectionRow,
-    concerned: Sequence[tuple[int, str, date]],
-    lost: list[str],
-) -> tuple[int, int]:
-    """How many active people this connection manages in these roles; and how many of them have an id of `lost` but no
-    record with an org in the pull. concerned: school, role, and the day there. Announced leavers do not count."""
-    schools, roles, days = ([one[place] for one in concerned] for place in range(3))
-    given = {"schools": schools, "roles": roles, "days": days, "stays": STAYS.days, "lost": list(lost), "pull": pull_id}
-    owner = {"district": connection.district_id, "connection": connection.id}
-    known, missing = conn.execute(text(ENROLLED), given | owner).one()
-    return int(known), int(missing)

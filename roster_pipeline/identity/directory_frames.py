@@ -138,7 +138,8 @@ class SnapshotFacts:
     """How the snapshot was made.
 
     problems: why it is not complete. version: the version of the standard. bundle: it was read from CSV, not from an
-    API. unchanged_since: since when the source has been the same, as of taken_at.
+    API. unchanged_since: since when the source has been the same, as of taken_at. school_id: the school that took it.
+    losses: what the schools that share its pull lack together (`planning/shared_pull.py`).
     """
 
     complete: bool
@@ -148,6 +149,8 @@ class SnapshotFacts:
     bundle: bool = False
     taken_at: datetime | None = None
     unchanged_since: datetime | None = None
+    school_id: int | None = None
+    losses: Mapping[str, Any] = field(default_factory=dict)
 
 
 def numbers_of(column: pd.Series[Any] | pd.Index[Any]) -> Ints:

@@ -26,7 +26,7 @@ from roster_pipeline.org_tree import is_gone, is_school
 from roster_pipeline.sync import CONNECTION, GaveWay, SyncError, fetch_strategy
 from roster_pipeline.sync.monitoring import watch_source
 from roster_pipeline.sync.schedule_due import FIRST_PULL
-from roster_pipeline.sync.source_age import CUT, aged, is_cut, last_read, too_old
+from roster_pipeline.sync.source_age import CUT, aged, is_cut, last_read, losses_of_schools, too_old
 
 RAW = ("raw_orgs", "raw_users", "raw_contacts")
 WHOLE = ""
@@ -193,7 +193,7 @@ def _fetch_into(
         proof = bundle.proof.as_dict()
         if (last is None or last.looked_at is None) and proof["mode"] == "delta":
             proof |= {"complete": False, "problems": [*proof["problems"], NOTHING_BELOW]}
-        if is_cut(database, school.connection, pull_id, bundle.lost):
+        if database.call(is_cut, school.connection, pull_id, bundle.lost):
             proof |= {"complete": False, "problems": [*proof["problems"], CUT]}
         _finish(database, school, pull_id, scope, proof, {})
         return
@@ -241,10 +241,11 @@ def _finish(
             proof = proof | {"notes": [*proof["notes"], *notes]}
         compared = pull_comparison.compare(conn, pull_id, base.id) if base else None
         judged = aged(proof, base, before, compared)
+        losses = losses_of_schools(conn, source, pull_id, judged.proof) if scope == WHOLE else {}
         pulls.finish(
             conn,
             pull_id,
-            judged.proof,
+            judged.proof | losses,
             written_at=judged.written_at,
             unchanged_since=judged.unchanged_since,
         )

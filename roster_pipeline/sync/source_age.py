@@ -2,14 +2,17 @@
 and whether a file of a bundle lacks a part."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import Connection, Row
+
 from roster_pipeline.directory import pulls, tenants
+from roster_pipeline.directory.absent_members import absent_members
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.delta_base import OLDER_RECORDS, DeltaBase
 from roster_pipeline.directory.pull_comparison import Compared
@@ -18,7 +21,8 @@ from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
 from roster_pipeline.oneroster.collections.row_order import RowOrder, missing_among
 from roster_pipeline.oneroster.http.addresses import is_bundle_url
-from roster_pipeline.planning.snapshot_guards import OLDER, stale_source
+from roster_pipeline.planning.shared_pull import LOSSES, RoleLoss, losses_of
+from roster_pipeline.planning.snapshot_guards import OLDER, SINGLE_USERS, stale_source
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import counted
 
@@ -120,21 +124,45 @@ def _unchanged_since(
     return (base.unchanged_since or base.finished_at) if same else None
 
 
-def is_cut(database: Database, source: tenants.ConnectionRow, pull_id: int, lost: list[str]) -> bool:
+def is_cut(conn: Connection, source: tenants.ConnectionRow, pull_id: int, lost: Collection[str]) -> bool:
     """Whether a file of a bundle was cut: many people whom a sync would archive are enrolled without a row. lost: ids
     of people who are enrolled without a row. Those whom no sync would archive do not count, because some exports keep
     the enrollments of everybody who ever left."""
     if len(lost) <= LEAVERS:
         return False
-    with database.begin() as conn:
-        roles = [
-            (school.id, role, datetime.now(school.settings.zone).date())
-            for school in tenants.schools_of(conn, source.id)
-            for role in school.settings.rostered
-            if school.settings.role(role).archive
-        ]
-        known, missing = pulls.known_and_lost(conn, pull_id, source, roles, lost)
-    return missing > max(LEAVERS, LEAVERS_SHARE * known)
+    roles, without_row = _absent(conn, source, pull_id, tenants.schools_of(conn, source.id)), set(lost)
+    missing = sum(not without_row.isdisjoint(ids) for role in roles for ids in role.ids)
+    return missing > max(LEAVERS, LEAVERS_SHARE * sum(role.known for role in roles))
+
+
+def losses_of_schools(
+    conn: Connection, source: tenants.ConnectionRow, pull_id: int, proof: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the schools that read a complete list lack together; nothing if it is one school, or if the SIS answers for
+    single people. proof: of the pull."""
+    schools = tenants.schools_of(conn, source.id)
+    if len(schools) < 2 or source.learned.get(SINGLE_USERS) or not proof["complete"] or proof["mode"] != "full":
+        return {}
+    parts = ((proof.get("age") or {}).get("order") or {}).get("missing") or ()
+    roles = [
+        RoleLoss(role.school_id, role.known, len(role.ids), len(missing_among(parts, chain.from_iterable(role.ids))))
+        for role in _absent(conn, source, pull_id, schools)
+    ]
+    guards = {school.id: school.guards_on(datetime.now(school.settings.zone).date()) for school in schools}
+    return {LOSSES: losses_of(roles, guards)}
+
+
+def _absent(
+    conn: Connection, source: tenants.ConnectionRow, pull_id: int, schools: Sequence[tenants.SchoolRow]
+) -> Sequence[Row[Any]]:
+    """Those of `absent_members` whom a sync would archive."""
+    roles = [
+        (school.id, role, datetime.now(school.settings.zone).date())
+        for school in schools
+        for role in school.settings.rostered
+        if school.settings.role(role).archive
+    ]
+    return absent_members(conn, pull_id, source, roles, by_enrollment=source.settings.no_enrollment_means_gone)
 
 
 def maybe_lost(database: Database, source: tenants.ConnectionRow, absent: Collection[Collection[str]]) -> set[str]:
@@ -163,6 +191,8 @@ def snapshot_facts(row: Mapping[str, Any], zone: ZoneInfo) -> SnapshotFacts:
         bundle=row["written_at"] is not None,
         taken_at=row["taken_at"],
         unchanged_since=since.astimezone(zone) if since is not None else None,
+        school_id=int(row["school_id"]),
+        losses=proof.get(LOSSES, {}),
     )
 
 

@@ -117,7 +117,7 @@ def plan_to_judge(
     lines: list[tuple[str, str, dict[str, Any]]] = [(role, "update", {"email": [None, "x"]})] * new_emails
     lines += [(*row, {}) for row, count in counts.items() for _ in range(count)]
     frame = pd.DataFrame(lines, columns=["role", "action", "changes"]).astype({"role": "str", "action": "str"})
-    rest: dict[str, Any] = {"reason": "x", "witness": "gone", "person_id": pd.NA}
+    rest: dict[str, Any] = {"reason": "left", "witness": "gone", "person_id": pd.NA}
     return Plan(frame.assign(**rest), False, False, roles)
 
 

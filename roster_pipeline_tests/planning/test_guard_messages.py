@@ -48,6 +48,7 @@ def case(*said: Finding, limits: Guards | None = None, rows: dict[str, int] | No
     return pytest.param(plan_of(**(rows or {})), night(**known), limits or Guards(), list(said), id=said[0][0])
 
 
+LOST = {"known": 400, "missing": 23, "calm_known": 200, "calm_missing": 9, "unusual": 0, "large": [1]}
 INCOMPLETE, WINDOW = "The list from the SIS is not complete: ", {"first": TODAY, "last": date(2026, 3, 9)}
 SAID = [
     case(("incomplete_snapshot", f"{INCOMPLETE}a page is missing; totals drift. So nobody is archived.", 1, 0),
@@ -59,6 +60,9 @@ SAID = [
     case(("witness", "The list left out 4 people for whom the SIS still answers one by one; 3 are allowed. "
                      "The lists of the SIS cannot be trusted now.", 4, 3), contradictions=4),
     case(("no_witness", "The SIS was not asked for 2 people one by one.", 2, 0), unwitnessed=2),
+    case(("missing_elsewhere", "The schools of this connection together lack 23 of 400 people: 5.8 %. So the "
+                               "people who are missing here may be missing by mistake too.", 23 / 400, 0.1),
+         snapshot=SnapshotFacts(complete=True, bundle=True, school_id=2, losses=LOST), rows={"archive": 9}),
     case(("part_missing", "2 teachers who would be archived stood in a part of an earlier file from which nobody came "
                           "since. The new file may lack this part.", 2, 0),
          missing_part={"teacher": 2}),

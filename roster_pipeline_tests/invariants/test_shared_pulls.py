@@ -1,0 +1,149 @@
+"""Random nights of several schools on one bundle that loses people: whose archivals wait, by a model in plain Python.
+
+Written from docs/rules.md alone: archivals, a part of a file that is missing, and schools that read one pull.
+"""
+
+import random
+from collections import Counter
+from itertools import count, groupby
+from pathlib import Path
+
+import pytest
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.invariants.histories import assert_happened, histories
+from roster_pipeline_tests.sources.conftest import BIRCH, DISTRICT, Record, School, Source, person
+
+USUAL = 3
+HISTORIES = histories(USUAL, 60)
+NIGHTS = 4
+FAMILY, FEW, ALWAYS, SMALL = 5, 2, 5, 50
+ACTIVE = """
+select l.sourced_id as who, s.key from link l join membership m using (person_id) join school s on s.id = m.school_id
+where m.status = 'active' and s.district_id = :district
+"""
+_numbers = count(1)
+
+
+def held_for_size(missing: int, known: int) -> bool:
+    """Whether the students of one school are too many to be archived."""
+    return missing > 0.1 * known and not (known < SMALL and missing <= ALWAYS)
+
+
+class SharedPullModel:
+    """The active students of each school, and the file of the night before."""
+
+    def __init__(self) -> None:
+        self.active: dict[str, str] = {}
+        self.file: list[str] = []
+        self.parts: list[list[str]] = []
+
+    def night(self, file: list[tuple[str, str]]) -> dict[str, set[str]]:
+        """The guards that hold the archivals of each school. file: the students who came, with their school."""
+        came = dict(file)
+        self.parts = self._lost_parts(list(came))
+        self.file = list(came)
+        schools = set(self.active.values()) or set(came.values())
+        known = {school: sum(one == school for one in self.active.values()) for school in schools}
+        gone = {school: {who for who, one in self.active.items() if one == school} - came.keys() for school in schools}
+        in_parts = {who for part in self.parts for who in part}
+        lost = {school: len(gone[school]) for school in schools}
+        large = {one for one in schools if held_for_size(lost[one], known[one]) or gone[one] & in_parts}
+        calm = schools - large
+        calm_known, calm_lost = (sum(numbers[one] for one in calm) for numbers in (known, lost))
+        unusual = sum(lost[one] > FEW and lost[one] > 0.05 * known[one] for one in calm)
+        guards: dict[str, set[str]] = {}
+        for school in schools:
+            here = lost[school] > ALWAYS and lost[school] > 0.05 * known[school]
+            together = calm_lost > FEW and calm_lost > 0.02 * calm_known
+            all_lack = unusual > 1 and calm_lost > 0.05 * calm_known
+            elsewhere = (bool(large - {school}) and (here or together)) or all_lack
+            guards[school] = {
+                name
+                for name, holds in (
+                    ("archivals", held_for_size(lost[school], known[school])),
+                    ("part_missing", bool(gone[school] & in_parts)),
+                    ("missing_elsewhere", elsewhere and bool(lost[school])),
+                )
+                if holds
+            }
+            if not guards[school]:
+                for who in gone[school]:
+                    del self.active[who]
+        self.active |= came
+        return guards
+
+    def _lost_parts(self, came: list[str]) -> list[list[str]]:
+        """Students next to each other in an earlier file who have not come since, if they are more than a family."""
+        parts = []
+        for part in (*self.parts, self.file):
+            for is_here, some in groupby(part, lambda who: who in set(came)):
+                together = list(some)
+                parts += [together] * (not is_here and len(together) > FAMILY)
+        return parts
+
+
+class Nights(School):
+    """The schools of one bundle, and its students in the order of the file."""
+
+    def __init__(self, database: Database, source: Source, draw: random.Random) -> None:
+        self.draw, self.number, self.night_number = draw, next(_numbers), 0
+        names = [f"s{place}" for place in range(1, draw.choice((2, 3, 4)) + 1)]
+        source.orgs = [DISTRICT, *(BIRCH | {"sourcedId": name, "identifier": f"1{name}"} for name in names)]
+        super().__init__(database, source, f"-{self.number}")
+        rest = {name: self.add_school(f"{self.school}-{name}", name) for name in names[1:]}
+        self.keys = {"s1": self.school} | rest
+        for key in self.keys.values():
+            self.set_school(
+                key, guards={"shrink_share": 1, "missing_share": 1, "restore_share": 1}, primary_contacts=False
+            )
+        self.users: list[Record] = []
+        for name in names:
+            self.users += [self._student(len(self.users) + place, name) for place in range(draw.choice((30, 70, 100)))]
+        if draw.random() < 0.7:
+            draw.shuffle(self.users)
+
+    def _student(self, place: int, school: str) -> Record:
+        """Nobody has a name of somebody else."""
+        names = {
+            name: f"{name[0]}{chr(97 + place // 26)}{chr(97 + place % 26)}" for name in ("givenName", "familyName")
+        }
+        return person(f"h{self.number}-{place}", school, place, role="student", grades="09", **names)
+
+    def lose(self) -> list[Record]:
+        """The file of tonight: a block, single people of some schools, or nobody is missing."""
+        kept = list(self.users)
+        shares = {name: self.draw.choice((0, 0.01, 0.07, 0.09, 0.14)) for name in self.keys}
+        kept = [one for one in kept if self.draw.random() >= shares[one["orgSourcedIds"]]]
+        if self.draw.random() < 0.2:
+            first = self.draw.randrange(len(kept))
+            kept = kept[:first] + kept[first + self.draw.randrange(3, 12) :]
+        return kept
+
+    def night(self, users: list[Record]) -> dict[str, set[str]]:
+        """One night in a random order of the schools. Returns the guards of each."""
+        self.night_number += 1
+        stamp = f"2026-01-01T00:00:{self.night_number:02d}.000Z"
+        self.source.users = [*users[:-1], users[-1] | {"dateLastModified": stamp}]
+        self.source.write()
+        guards = {}
+        for name in self.draw.sample(list(self.keys), len(self.keys)):
+            self.sync_school(self.keys[name], f"{self.number} {self.night_number}")
+            guards[name] = self.guards
+        return guards
+
+
+@pytest.mark.timeout(0)
+def test_random_losses_of_several_schools_wait_as_the_rules_say(database: Database, home: Path) -> None:
+    more = range(HISTORIES) if HISTORIES == USUAL else (random.Random().randrange(10**9) for _ in range(HISTORIES))
+    seen = Counter[str]()
+    for seed in more:
+        schools, model = Nights(database, Source("csv", home / "exports"), random.Random(seed)), SharedPullModel()
+        for night in range(NIGHTS):
+            users = schools.lose() if night else schools.users
+            expected = model.night([(one["sourcedId"], one["orgSourcedIds"]) for one in users])
+            assert schools.night(users) == expected, (seed, night)
+            seen.update(name for names in expected.values() for name in names)
+            active = {row["who"]: row["key"] for row in schools.rows(ACTIVE)}
+            assert active == {who: schools.keys[school] for who, school in model.active.items()}, (seed, night)
+    assert_happened(seen, {"archivals", "missing_elsewhere"}, {"part_missing"})

@@ -42,6 +42,8 @@ WORDS = {
     "unread": "people could not be read",
     "delta-without-whole": "only changes came, and there is no whole roster to apply them to",
     "deltas-missed": "bundles of changes may have been missed since the last sync",
+    "source-late-delta": "a bundle of changes came after a newer one had been read, so it was not read: export "
+    "everything (bulk) once, and let each bundle come before the next one is written",
     "source-old": "the bundle was written long ago, and nothing newer came",
     "source-older-than-before": "the data are older than those of an earlier sync",
     "source-from-the-future": "the time of the bundle is in the future, so its age is unknown",

@@ -62,9 +62,10 @@ def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastR
         return None
     seen = (newest or {}).get("age") or {}
     latest = _moment(seen.get("newest"))
+    whole = _moment(seen.get("whole"))
     order, with_break = RowOrder(**(seen.get("order") or {})), seen.get("with_break") or ()
     if base is None:
-        return LastRead(seen=seen.get("marks") or {}, newest=latest, order=order, with_break=with_break)
+        return LastRead(seen=seen.get("marks") or {}, newest=latest, whole=whole, order=order, with_break=with_break)
     age = base.proof.get("age") or {}
     written = _moment(age.get("written")) or base.server_time or base.finished_at
     marks = age.get("marks")
@@ -74,6 +75,7 @@ def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastR
         marks=None if marks is None else frozenset(marks),
         seen=seen.get("marks") or {},
         newest=latest or min(written, base.finished_at),
+        whole=whole,
         order=order,
         with_break=with_break,
     )
@@ -132,7 +134,8 @@ def is_cut(conn: Connection, source: tenants.ConnectionRow, pull_id: int, lost: 
         return False
     roles, without_row = _absent(conn, source, pull_id, tenants.schools_of(conn, source.id)), set(lost)
     missing = sum(not without_row.isdisjoint(ids) for role in roles for ids in role.ids)
-    return missing > max(LEAVERS, LEAVERS_SHARE * sum(role.known for role in roles))
+    known: int = sum(role.known for role in roles)
+    return missing > max(LEAVERS, LEAVERS_SHARE * known)
 
 
 def losses_of_schools(

@@ -1,5 +1,6 @@
 """Several bundles since the last one that was read: applied in order, or the gap is reported."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from roster_pipeline.oneroster.bundle import MISSED, LastRead
 from roster_pipeline.oneroster.bundle.bundle_discovery import FoundBundle, FoundFile, date_bundles
-from roster_pipeline.oneroster.bundle.delta_chain import MOST_BUNDLES, is_broken, to_read
+from roster_pipeline.oneroster.bundle.delta_chain import LATE, MOST_BUNDLES, is_broken, to_read
 from roster_pipeline_tests.oneroster_bundle.writing import Read, bundle_11, people_of, pupil, put
 
 MONDAY = datetime(2026, 11, 2, 18, tzinfo=UTC)
@@ -108,6 +109,23 @@ def test_what_was_missed_and_is_not_there_any_more_makes_the_pull_incomplete(wee
     (week / "tuesday.zip").unlink()
     _, proof = people_of(week, looked(0, 0.1))
     assert (proof.mode, proof.complete, proof.problems) == ("delta", False, (MISSED,))
+
+
+def test_a_delta_that_comes_after_a_newer_one_is_named_until_a_whole_bundle_comes(week: Path) -> None:
+    late = (week / "tuesday.zip").rename(week.parent / "tuesday.zip")
+    age = people_of(week)[1].age
+    assert age is not None
+    last = replace(looked(2, 2.1), marks=frozenset(age.marks), whole=datetime.fromisoformat(str(age.whole)))
+    assert people_of(week, last)[1].problems == ()
+    late.rename(week / "tuesday.zip")
+    _, proof = people_of(week, last)
+    assert (proof.complete, proof.problems, proof.age and proof.age.whole) == (False, (MISSED, LATE), age.whole)
+    put(week / "before.zip", bundle_11(pupil(1)), day(-1))
+    (week / "tuesday.zip").unlink()
+    assert people_of(week, last)[1].problems == (), "a bundle before the newest whole one does not matter"
+    put(week / "tuesday.zip", bundle_11(pupil(1)), day(1))
+    put(week / "thursday.zip", bundle_11(pupil(1)), day(3))
+    assert people_of(week, last)[1].problems == ()
 
 
 def test_a_whole_bundle_ends_the_gap(week: Path) -> None:

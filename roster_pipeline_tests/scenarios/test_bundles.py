@@ -137,6 +137,32 @@ def test_a_delta_that_came_and_went_unseen_is_a_gap_until_a_whole_bundle_comes(
     assert proof_of(district, "complete") is True
 
 
+def test_a_delta_that_comes_late_is_named_with_the_remedy_until_a_whole_bundle_comes(
+    district: District, exports: Exports
+) -> None:
+    district.set_connection(url=f"file://{exports.folder}", token_url=None)
+    district.add_school(guards={"bundle_age_days": 30})
+    exports.write("a.zip", hours=0)
+    district.run_sync()
+    look_back(district, 1)
+    changed, gone = district.people.people_of("sch-1", "student")[:2]
+    before = since_the_last(district)
+    district.people.rename(changed.sourced_id, given_name="Firstly")
+    exports.write("c.zip", hours=24, mode="delta", since=before)
+    district.run_sync()
+    assert proof_of(district, "complete") is True
+    before = since_the_last(district)
+    district.people.remove(gone.sourced_id, how="mark")
+    exports.write("b.zip", hours=12, mode="delta", since=before)
+    for _ in range(2):
+        assert district.run_sync()["archived"] == 0
+        assert proof_of(district, "problems") == ["deltas-missed", "source-late-delta"]
+        assert "export everything (bulk) once" in district.value("select message from alert where cleared_at is null")
+    exports.write("d.zip", hours=36)
+    assert district.run_sync()["archived"] == 1
+    assert (proof_of(district, "complete"), district.count("alert", "cleared_at is null")) == (True, 0)
+
+
 def test_a_first_bundle_that_only_says_what_changed_archives_nobody_and_asks_for_more(
     district: District, exports: Exports
 ) -> None:

@@ -19,8 +19,10 @@ from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle, date_
 from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, bundle_layout_of, columns_of
 from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading
 from roster_pipeline.oneroster.bundle.delta_chain import (
+    LATE,
     MISSED,
     LastRead,
+    came_late,
     completed,
     in_several,
     is_broken,
@@ -128,10 +130,11 @@ class BundlePull:
         whole = base.layout.whole and not older
         all_problems = [problem for each in results for problem in (*each.layout.problems, *each.tally.problems)]
         all_problems += self._problems
-        if is_broken(chain, bundles, last, whole=whole):
-            all_problems.append(MISSED)
+        late = not whole and not older and came_late(bundles, last)
+        if late or is_broken(chain, bundles, last, whole=whole):
+            all_problems += [MISSED, *[LATE] * late]
         bulk = sorted(each.layout.revision for each in results[len(chain) - 1 :]) if whole else []
-        age = replace(_age(chain[0], bundles, last, bulk), with_break=_with_break(results))
+        age = replace(_age(chain, bundles, last, bulk), with_break=_with_break(results))
         if chain[0].ahead or any(bundle.ahead and bundle.is_new for bundle in chain):
             hours = counted(round(age.hours_ahead), "hour", "hours")
             all_problems.append(f"{AHEAD_OF_TIME}:{hours}" if age.hours_ahead else AHEAD_OF_TIME)
@@ -261,10 +264,15 @@ def pull_bundle(
     return BundlePull(source, wanted, last, now)
 
 
-def _age(newest: DatedBundle, bundles: Sequence[DatedBundle], last: LastRead | None, bulk: Sequence[str]) -> SourceAge:
-    """newest: of those that were read. bulk: fingerprints of the bulk bundles that were read."""
+def _age(
+    chain: Sequence[DatedBundle], bundles: Sequence[DatedBundle], last: LastRead | None, bulk: Sequence[str]
+) -> SourceAge:
+    """chain: those that were read, newest first. bulk: fingerprints of the bulk bundles among them."""
+    newest, oldest = chain[0], chain[-1]
     before = [last.newest.timestamp()] if last is not None and last.newest is not None else []
     latest = max([*before, *([] if newest.ahead else [newest.written])], default=None)
+    whole = last.whole.timestamp() if last is not None and last.whole is not None else None
+    whole = oldest.written if bulk else whole
     return SourceAge(
         written=_iso(newest.written),
         hours_ahead=round((newest.bundle.stated - newest.first_seen) / 3600, 1) if newest.ahead else 0.0,
@@ -272,6 +280,7 @@ def _age(newest: DatedBundle, bundles: Sequence[DatedBundle], last: LastRead | N
         marks={bundle.bundle.mark: bundle.first_seen for bundle in bundles[:MARKS_KEPT]},
         order=last.order if last is not None else RowOrder(),
         bulk=_joined(bulk) if bulk else None,
+        whole=None if whole is None else _iso(whole),
     )
 
 

@@ -26,6 +26,9 @@ from roster_pipeline.org_tree import GONE_STATUSES, is_school
 
 MISSED = "deltas-missed"
 """Problem: a delta may be missing."""
+LATE = "source-late-delta"
+"""Problem: a bundle came after one that was written later. Nobody reads it, because its records may be older than those
+that are stored."""
 MOST_BUNDLES = 100
 """Bundles read in one pull; after a longer pause, a bulk bundle is needed."""
 LONGEST_GAP = timedelta(hours=26)
@@ -57,9 +60,9 @@ class LastRead:
 
     written: its time of writing as we use it. looked_at: when it was last read. Both are None if nothing is stored.
     marks: of all bundles that were there then, None if not stored. seen: marks of the bundles that were there at the
-    latest check, complete or not, with the time when each was first seen. newest: time of the newest bundle ever read,
-    None if unknown. order: of the rows in the newest complete bulk bundle. with_break: the files that ended with a line
-    break then.
+    latest check, complete or not, with the time when each was first seen. newest: time of the newest bundle ever read;
+    whole: of the newest bulk one; None if unknown. order: of the rows in the newest complete bulk bundle. with_break:
+    the files that ended with a line break then.
     """
 
     written: datetime | None = None
@@ -67,6 +70,7 @@ class LastRead:
     marks: frozenset[str] | None = None
     seen: Mapping[str, float] = field(default_factory=dict)
     newest: datetime | None = None
+    whole: datetime | None = None
     order: RowOrder = field(default_factory=RowOrder)
     with_break: Sequence[str] = ()
 
@@ -91,6 +95,15 @@ def is_older(bundle: DatedBundle, last: LastRead | None) -> bool:
     if last is None or last.newest is None or bundle.ahead:
         return False
     return bundle.written < last.newest.timestamp() - SAME_TIME
+
+
+def came_late(bundles: Sequence[DatedBundle], last: LastRead | None) -> bool:
+    """Whether a bundle was not there when `last` was read, although it was written between the newest bulk bundle and
+    that one. bundles: all that are in the place, none of them a newer bulk bundle."""
+    if last is None or last.marks is None or last.written is None or last.whole is None:
+        return False
+    since, until = (moment.timestamp() + SAME_TIME for moment in (last.whole, last.written))
+    return any(since < one.written <= until and one.bundle.mark not in last.marks for one in bundles)
 
 
 def is_broken(

@@ -69,7 +69,7 @@ class SourceAge:
     after the moment when it was first seen; 0 if it was not. newest: the time of the newest bundle ever read, if known.
     marks: of all bundles in the place, with the time when each was first seen (seconds since 1970). bulk: fingerprint
     of the bulk bundles, without the deltas after them. order: of the rows in the files. with_break: the files
-    that end with a line break.
+    that end with a line break. whole: when the newest bulk bundle that was ever read was written.
     """
 
     written: str
@@ -79,6 +79,7 @@ class SourceAge:
     bulk: str | None = None
     order: RowOrder = field(default_factory=RowOrder)
     with_break: Sequence[str] = ()
+    whole: str | None = None
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,12 @@ base if nothing else differs. If both names are new, the id may have gone to som
 because earlier values would be evidence that it is one person. They stay unknown until the SIS says them."""
 PLACE_LETTERS = 16
 PARENT = "parent"
+SPLIT = """
+select exists (select from sis_record where id = any(:ids) and kind = 'user' group by sourced_id having count(*) > 1)
+"""
+SPLIT_RECORDS = "split_records"
+"""A key in a delta's proof: whether somebody who changed had several records in its base. Then the SIS may have one for
+each school, and one that changed does not say that the person left the others."""
 OLDER_RECORDS = "older_records"
 """A key in a delta's proof: how many of its records were changed before those of its base."""
 
@@ -269,7 +275,9 @@ def merge(
     older = superseded - pulls[base.id]
     name_in_pull(conn, pull_id, (pulls[pull_id] - older) | (pulls[base.id] - superseded))
     facts = {"full_at": base.full_at.isoformat(), "whole_records": base.records, OLDER_RECORDS: len(older)}
-    return facts | {LOST_COLUMNS: lost}
+    replaced = (superseded & pulls[base.id]).ids.tolist()
+    split = bool(base.proof.get(SPLIT_RECORDS)) or conn.scalar(text(SPLIT), {"ids": replaced})
+    return facts | {LOST_COLUMNS: lost, SPLIT_RECORDS: split}
 
 
 def _keep_members(

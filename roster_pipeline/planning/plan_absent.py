@@ -62,7 +62,7 @@ def absent_rows(context: PlanningContext) -> pd.DataFrame:
     links = _links(context, who)
     reason = _reasons(context, who)
     linked = np.array([bool(links.get(int(person))) for person in who], dtype=bool)
-    listed = _only_deleted(context, who) if context.snapshot.mode == "delta" else np.ones(len(who), dtype=bool)
+    listed = _said_to_leave(context, who) if context.snapshot.mode == "delta" else np.ones(len(who), dtype=bool)
     excluded = _of_people(context, who, "excluded").astype(bool)
     doubtful = np.isin(who, list(context.matched.doubtful)) | possibly_present(context, who)
     school = context.school
@@ -126,13 +126,15 @@ def _reasons(context: PlanningContext, who: Ints) -> Any:
     return reasons[place]
 
 
-def _only_deleted(context: PlanningContext, who: Ints) -> Flags:
-    """For a list of changes: whether it marks every record of the person in this SIS as deleted."""
+def _said_to_leave(context: PlanningContext, who: Ints) -> Flags:
+    """For a list of changes: whether every record of the person in this SIS says that they left. It is deleted or, if
+    the source always sends whole records, it names only another school."""
     identities, links = context.identities, context.directory.own_links
-    deleted = identities.roster.loc[identities.record_status == STATUS_RANK["deleted"], "sourced_id"]
-    others = links.loc[~links["sourced_id"].isin(set(deleted)), "person_id"]
-    only_deleted: Flags = ~np.isin(who, numbers_of(others))
-    return only_deleted
+    left = ["deleted", *["elsewhere"] * context.snapshot.whole_records]
+    says_so = np.isin(identities.record_status, [STATUS_RANK[status] for status in left])
+    others = links.loc[~links["sourced_id"].isin(set(identities.roster.loc[says_so, "sourced_id"])), "person_id"]
+    said: Flags = ~np.isin(who, numbers_of(others))
+    return said
 
 
 def _links(context: PlanningContext, who: Ints) -> dict[int, list[str]]:

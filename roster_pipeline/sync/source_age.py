@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row
 from roster_pipeline.directory import pulls, tenants
 from roster_pipeline.directory.absent_members import absent_members
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.delta_base import OLDER_RECORDS, DeltaBase
+from roster_pipeline.directory.delta_base import OLDER_RECORDS, SPLIT_RECORDS, DeltaBase
 from roster_pipeline.directory.pull_comparison import Compared
 from roster_pipeline.errors import ABOUT_AGE, in_words
 from roster_pipeline.identity.directory_frames import SnapshotFacts
@@ -196,6 +196,7 @@ def snapshot_facts(row: Mapping[str, Any], zone: ZoneInfo) -> SnapshotFacts:
         unchanged_since=since.astimezone(zone) if since is not None else None,
         school_id=int(row["school_id"]),
         losses=proof.get(LOSSES, {}),
+        whole_records=row["written_at"] is None and not proof.get(SPLIT_RECORDS),
     )
 
 

@@ -1,5 +1,7 @@
 """People who are not in the roster: grace, witnesses, and cases that only look like leaving."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -50,6 +52,10 @@ def test_in_a_list_of_changes_absence_means_nothing() -> None:
     delta = SnapshotFacts(complete=True, mode="delta")
     assert somebody().plan([], snapshot=delta).rows.empty
     assert somebody().plan([user("a", roles=[entry("student", "s2")])], snapshot=delta).rows.empty
+    whole = replace(delta, whole_records=True)
+    assert somebody().plan([], snapshot=whole).rows.empty
+    moved = somebody().plan([user("a", roles=[entry("student", "s2")])], snapshot=whole)
+    assert moved.rows[["action", "reason"]].values.tolist() == [["archive", "moved_school"]]
     marked = somebody().plan([user("a", status="tobedeleted")], snapshot=delta)
     assert list(marked.rows["action"]) == ["archive"]
 

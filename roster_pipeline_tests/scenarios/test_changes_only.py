@@ -50,6 +50,18 @@ def test_changes_alone_are_fetched_once_every_kind_of_change_was_named(district:
     assert modes(district) == ["full", "full", "full", "delta"]
 
 
+def test_a_pupil_who_moves_to_another_school_in_a_change_leaves_the_old_one(district: District) -> None:
+    district.set_connection(delta=True)
+    for key, school in (("lincoln", "sch-1"), ("jefferson", "sch-2")):
+        district.add_school(key, school)
+        district.run_sync(key, "first")
+    prove_changes(district)
+    before = district.active()
+    district.people.move(students(district)[0], "sch-2")
+    assert [district.run_sync(key, "second")["archived"] for key in ("lincoln", "jefferson")] == [1, 0]
+    assert (modes(district)[-2:], district.active()) == (["delta", "delta"], before)
+
+
 def unnamed(district: District, sourced_id: str, **fields: object) -> None:
     """A change without a new date of change."""
     person = district.people.person(sourced_id)._replace(**fields)  # type: ignore[arg-type]

@@ -143,6 +143,22 @@ def in_two_files(users: list[dict[str, Any]], with_role: list[dict[str, Any]]) -
     }
 
 
+@pytest.mark.parametrize("split", [True, False], ids=["one-row-per-school", "one-row"])
+def test_a_changed_row_that_names_another_school_moves_nobody_until_a_bulk_bundle(
+    database: Database, bundle: Source, *, split: bool
+) -> None:
+    both = [pupil(0, "s1"), pupil(0, "s2")] if split else [pupil(0, "s1,s2")]
+    bundle.users = [*both, *map(pupil, range(1, 30))]
+    school = School.begun(database, bundle)
+    bundle.files = {
+        "manifest.csv": manifest(users="delta"),
+        "users.csv": table(USERS, [pupil(0, "s2") | CHANGED, pupil(1, "s2") | CHANGED]),
+    }
+    for _ in range(2):
+        school.sync()
+        assert (len(school.present), school.proof["split_records"]) == (30, split)
+
+
 @pytest.mark.parametrize(("new", "old"), [(4, True), (1, False)])
 def test_roles_of_an_earlier_day_archive_nobody_and_are_named(
     database: Database, bundle: Source, new: int, old: bool

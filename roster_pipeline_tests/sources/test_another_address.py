@@ -1,6 +1,7 @@
 """A connection that is pointed at another system, or a school at another org: people whom only the earlier one had stay
 until somebody approves, because a test system or an old copy looks like the SIS without its newcomers."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,6 +91,31 @@ def test_people_of_another_sis_with_other_ids_and_numbers_stay_who_they_are(
     people = school.rows("select p.id, p.number, m.status from person p join membership m on m.person_id = p.id")
     assert {(row["number"][0], row["status"]) for row in people} == {("X", "active")}
     assert {row["id"] for row in people} == before
+
+
+def test_one_of_two_schools_of_a_connection_moves_to_another_sis(
+    database: Database, rest: Source, other: Source
+) -> None:
+    school = begun(database, rest)
+    other.users = [one | {"sourcedId": f"new-{one['sourcedId']}", "orgSourcedIds": "s2"} for one in PUPILS]
+    settings = database.call(tenants.get_connection, school.connection).settings
+    school.add_connection("new", settings.model_copy(update={"url": other.url, "controlled_by": "district"}), "")
+    school.add_school("moved", "s2", connection="new")
+    school.sync_school("moved")
+    rest.users = [pupil(place, "s2") for place in range(50, 60)]
+    school.sync()
+    assert "empty_role" in school.guards
+    approve(school)
+    school.sync_school("moved")
+    newest = school.value("select max(id) from plan")
+    decisions.approve(database, "moved", newest, who="manager", reason="the school moved")
+    places = school.rows("select s.key, m.status from membership m join school s on s.id = m.school_id")
+    assert Counter((row["key"], row["status"]) for row in places) == {
+        ("alder", "archived"): 40,
+        ("moved", "active"): 40,
+    }
+    assert school.count("person") == 40
+    assert school.count("link", "is_primary and sourced_id like 'new-%'") == 40
 
 
 def test_whoever_came_from_the_new_address_leaves_as_usual(database: Database, bundle: Source, rest: Source) -> None:

@@ -155,6 +155,12 @@ def test_a_list_whose_letters_show_an_unknown_encoding_is_refused(encoding: str,
         read_people_file(csv_of(HEADER, [name, "Lovelace"], encoding=encoding))
 
 
+def test_a_list_of_classes_with_a_number_sign_is_in_windows_1252() -> None:
+    rows = [["Zo\u00e9", "Dupr\u00e9", f"n\u00b0{place}"] for place in range(9)]
+    read = read_people_file(csv_of([*HEADER, "Classe"], *rows, encoding="cp1252"))
+    assert [cells for _, cells in read.rows] == rows
+
+
 def test_zeros_that_a_format_shows_belong_to_the_number() -> None:
     book = load_workbook(io.BytesIO(xlsx_of(["Number", "First name"], [7, "Ada"], [8.0, "Alan"], [9, "Kim"])))
     book.active["A2"].number_format = book.active["A3"].number_format = "00000"

@@ -39,10 +39,10 @@ _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UNUSED_IN_1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 LETTER_OF_1252 = re.compile(rb"[\x9a\x9c\x9e\xc0-\xd6\xd8-\xf6\xf8-\xff]")
 STRANGE_IN_1252 = re.compile(
-    rb"(?<=[a-z])[\x82-\x84\x86-\x8e\x95\x98\x9b\x9f\xa1-\xa9\xab\xac\xaf-\xb3\xb5\xb6\xb8\xb9\xbb-\xbf]|[\xc0-\xff]{3}"
+    rb"(?<=[a-z])[\x82-\x84\x86-\x8e\x95\x98\x9b\x9f\xa1-\xa9\xab\xac\xaf\xb1-\xb3\xb5\xb6\xb8\xb9\xbb-\xbf]|[\xc0-\xff]{3}"
 )
 """Signs of another encoding (Mac Roman, DOS code pages, Eastern Europe, other alphabets): symbols or capitals after a
-small letter, or three accented letters together."""
+small letter (but not the ring of `n°`), or three accented letters together."""
 _HOLE = bytes(256)
 """Zeros in place of a part of the file, which was never written. Shorter runs may fill up a cell."""
 

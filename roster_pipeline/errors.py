@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 UNUSUAL_END = "(if it stays so, Test Your Information accepts it)"
 WORDS = {
-    "total-not-reached": "fewer records came than the SIS announced",
+    "total-not-reached": "fewer records came than the SIS announced: it may count people who are deleted, or whom this "
+    "client may not see",
     "total-disagrees": "more records came than the SIS announced",
     "total-drifted": "the number of records changed while they were read",
     "duplicates": "records came twice",

@@ -106,7 +106,7 @@ def test_every_problem_with_words_is_documented() -> None:
 @pytest.mark.parametrize(
     ("problem", "words"),
     [
-        ("total-not-reached", "fewer records came than the SIS announced"),
+        ("total-disagrees", "more records came than the SIS announced"),
         ("unread:teachers", "people could not be read (teachers)"),
         ("no-orgs", "nobody came with a school"),
         ("no-orgs:students", "all of one role came without a school (students)"),

@@ -293,5 +293,6 @@ def completeness_item(proof: Proof) -> CheckItem:
         "Completeness",
         False,
         f"{detail}; {', '.join(map(in_words, proof.problems))}",
-        "An incomplete pull archives nobody. Try again later; if it stays, show this to the SIS's vendor.",
+        "An incomplete pull archives nobody. Try again later; if it stays, show this to the SIS's vendor. "
+        "Until then, archive by hand who left.",
     )

@@ -274,7 +274,8 @@ def _school_of_pull(conn: Connection, pull_id: int, school: SchoolRow) -> str:
             f"The bundle holds only changed orgs, and no bundle before had this school. {BULK_ORGS}"
             if ORGS_ARE_DELTA in notes
             else "Check the School ID: it is the sourcedId (or the identifier) of the school's org in the SIS, "
-            "and the connection must be allowed to see that school.",
+            "and the connection must be allowed to see that school. If the school has closed, switch automatic "
+            "rostering off.",
         )
     if len(found) > 1:
         raise SchoolNotFound.of_several(found)

@@ -38,7 +38,7 @@ BAD: dict[str, tuple[Callable[[District], None], tuple[str, ...]]] = {
     "401 in the middle": (_fault("unauthorized_after=4"), ("",)),
     "a page that never ends": (_fault("endless_pages=fresh", "total_header=off", "link=off"), ("",)),
     "a server that fails for good": (_fault("server_error=500"), ("",)),
-    "a school that is not shared any more": (_fault("hide_school=sch-1"), ("School ID",)),
+    "a school that is not shared any more": (_fault("hide_school=sch-1"), ("School ID", "has closed")),
 }
 
 

@@ -122,7 +122,7 @@ def test_a_sync_without_enrollments_archives_nobody(database: Database, source: 
     assert "archivals" in school.guards
 
 
-@pytest.mark.parametrize("users", ["bulk", "delta"])
+@pytest.mark.parametrize(("source", "users"), [("rest", ""), ("csv", "bulk"), ("csv", "delta")], indirect=["source"])
 def test_a_student_who_left_stays_archived_while_enrollments_cannot_be_read(
     database: Database, source: Source, users: str
 ) -> None:

@@ -44,6 +44,17 @@ from known k join (select distinct person_id from linked) l using (person_id) le
 group by 1, 2 order by 1, 2
 """  # noqa: S608
 
+LATELY = """
+select s.id from school s
+cross join lateral (select taken_at from snapshot where school_id = s.id order by id desc limit 1) newest
+where s.connection_id = :connection and newest.taken_at > now() - interval '7 days'
+"""
+
+
+def schools_read_lately(conn: Connection, connection_id: int) -> frozenset[int]:
+    """The schools that took a snapshot in the last seven days. Others do not follow who leaves."""
+    return frozenset(conn.scalars(text(LATELY), {"connection": connection_id}))
+
 
 def absent_members(
     conn: Connection,

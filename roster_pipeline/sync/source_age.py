@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row
 
 from roster_pipeline.directory import pulls, tenants
-from roster_pipeline.directory.absent_members import absent_members
+from roster_pipeline.directory.absent_members import absent_members, schools_read_lately
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.delta_base import OLDER_RECORDS, SPLIT_RECORDS, DeltaBase
 from roster_pipeline.directory.pull_comparison import Compared
@@ -143,7 +143,8 @@ def losses_of_schools(
 ) -> dict[str, Any]:
     """What the schools that read a complete list lack together; nothing if it is one school, or if the SIS answers for
     single people. proof: of the pull."""
-    schools = tenants.schools_of(conn, source.id)
+    lately = schools_read_lately(conn, source.id)
+    schools = [school for school in tenants.schools_of(conn, source.id) if school.id in lately]
     if len(schools) < 2 or source.learned.get(SINGLE_USERS) or not proof["complete"] or proof["mode"] != "full":
         return {}
     parts = ((proof.get("age") or {}).get("order") or {}).get("missing") or ()

@@ -134,3 +134,14 @@ def test_a_part_that_a_file_lacks_is_a_large_loss(database: Database, bundle: So
     ids: list[Any] = [one["sourcedId"] for one in schools.everybody]
     assert schools.night([*ids[40:47], *schools.of(2, 1, 8)]) == [{"part_missing"}, {"missing_elsewhere"}]
     assert schools.lost() == [0, 0]
+
+
+def test_a_school_that_is_not_synced_any_more_stops_no_other(database: Database, bundle: Source) -> None:
+    schools = Schools(database, bundle, 3)
+    schools.execute(
+        "update snapshot set taken_at = taken_at - interval '8 days' "
+        "where school_id = (select id from school where key = :key)",
+        key=schools.keys.pop(0),
+    )
+    assert schools.night([*schools.of(1, 0, 40), *schools.of(2, 1, 9)]) == [set(), set()]
+    assert schools.lost() == [9, 0]

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, RowMapping, or_, select, text
 
-from roster_pipeline.directory import apply_sql, apply_staging, approvals, plans, rosters
+from roster_pipeline.directory import apply_sql, apply_staging, approvals, link_records, plans, rosters
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district_of
 from roster_pipeline.directory.tables import approval, school, sync
@@ -111,8 +111,8 @@ def apply_plan(
             "Run the whole sync of the school, which fetches today's.",
         )
     passed, approval_id = apply_staging.allowed(judged, plan, kind)
-    given = _parameters(plan, judged[0], passed)
     sync_id = _open_sync(conn)
+    given = _parameters(plan, judged[0], passed) | {"sync": sync_id}
     changed = _change(conn, _stage(conn, plan, given), given)
     if changed and plan.first_sync:
         _introduce(conn)
@@ -194,13 +194,16 @@ def _fill(conn: Connection, table: str, given: dict[str, Any]) -> None:
 
 
 def _change(conn: Connection, staged: list[str], given: dict[str, Any]) -> int:
-    """Run the statements that have work, and return how many rows they changed."""
-    needed = conn.execute(text(apply_sql.needed(staged))).one()
-    return sum(
+    """Run the statements that have work, and return how many rows of the directory they changed."""
+    *needed, others = conn.execute(text(apply_sql.needed(staged)), given).one()
+    changed = sum(
         conn.execute(text(statement), given).rowcount
         for (statement, _, _), work in zip(apply_sql.CHANGES, needed, strict=True)
         if work
     )
+    if others:
+        conn.execute(text(link_records.REMEMBER), given)
+    return changed
 
 
 def _introduce(conn: Connection) -> None:

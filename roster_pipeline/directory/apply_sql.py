@@ -8,6 +8,7 @@ names them. The values come from `changes`, a JSON object {field: [from, to]}, s
 
 from collections.abc import Collection
 
+from roster_pipeline.directory.link_records import ANY, LEAVE_OTHERS, NEW
 from roster_pipeline.directory.roster_rows import OF_SNAPSHOT
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, MORE_CONTACTS, PERSON_FIELDS
 
@@ -147,6 +148,7 @@ where a.role = 'contact' and c.district_id = :district and c.school_id = :school
 """Before all other changes of contacts: a row with another contact was planned as if these were gone."""
 
 CHANGES = (
+    (LEAVE_OTHERS, "moving", "true"),
     (INSERT_PEOPLE, "applying", "fresh"),
     (UPDATE_PEOPLE, "applying", "of_person and action <> 'archive'"),
     (INSERT_LINKS, "linking", "true"),
@@ -174,7 +176,8 @@ otherwise two first applies at once could wait for each other forever."""
 
 
 def needed(staged: Collection[str]) -> str:
-    """One statement that says, for each of `CHANGES` in its order, whether it has work. Each table is read once."""
+    """One statement that says, for each of `CHANGES` in its order, whether it has work, and whether there are records
+    to remember. Each table is read once."""
     columns, tables = [], []
     for table in staged:
         own = [(f"c{place}", condition) for place, (_, of, condition) in enumerate(CHANGES) if of == table]
@@ -182,4 +185,5 @@ def needed(staged: Collection[str]) -> str:
         tables.append(f"(select {listed} from {table}) as of_{table}")
     for place, (_, of, _) in enumerate(CHANGES):
         columns.append(f"c{place}" if of in staged else f"false as c{place}")
-    return f"select {', '.join(columns)} from {' cross join '.join(tables)}"
+    others = f"{ANY} or {NEW}" if "linking" in staged else ANY
+    return f"select {', '.join(columns)}, {others} from {' cross join '.join(tables)}"

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import audit
 from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.link_records import LEAVE_BY_HAND
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.relink import unlink_pairs
@@ -100,6 +101,7 @@ def set_primary_record(
             f"Person {person_id} has no link to this record.",
             f"Link it first, if it is theirs: roster person link {person_id} {sourced_id}",
         )
+    conn.execute(text(LEAVE_BY_HAND), given)
     this = "(connection_id = :connection and sourced_id = :sourced_id)"
     conn.execute(
         text(f"update link set is_primary = {this}, primary_by_hand = {this} where person_id = :person"),  # noqa: S608

@@ -6,6 +6,7 @@ import pandas as pd
 from psycopg import sql
 from sqlalchemy import Connection, text
 
+from roster_pipeline.directory import link_records
 from roster_pipeline.directory.locks import lock_district_for_reading
 from roster_pipeline.directory.pg_copy import Kind, array_literal, driver, number_literal, read_frame
 from roster_pipeline.directory.plan_reuse import Unsettled
@@ -182,12 +183,13 @@ _NONE = "select null, null, null where {district} <> {district} and {connection}
 class LoadedDirectory:
     """people and members are indexed by person_id. `position`: the position of the change log at the moment of reading.
     exclusions: pairs of a record of this connection and one of these people that somebody unlinked by hand.
-    connections, affiliations: as in `DirectoryFrames`. elsewhere: the memberships in other schools of people who are
-    not active here (`ELSEWHERE`)."""
+    said, connections, affiliations: as in `DirectoryFrames`. elsewhere: the memberships in other schools of people who
+    are not active here (`ELSEWHERE`)."""
 
     people: pd.DataFrame
     links: pd.DataFrame
     exclusions: pd.DataFrame
+    said: pd.DataFrame
     members: pd.DataFrame
     elsewhere: pd.DataFrame
     preferred_elsewhere: frozenset[int]
@@ -237,6 +239,7 @@ def load_directory(
         people=people.set_index("person_id"),
         links=links,
         exclusions=exclusions,
+        said=read_frame(conn, link_records.OF_CANDIDATES, link_records.KINDS, **given),
         members=members.set_index("person_id"),
         elsewhere=pd.DataFrame(elsewhere, columns=["person_id", "role", "grade", "status", "years"]),
         preferred_elsewhere=frozenset(preferred),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, insert, text
 
-from roster_pipeline.directory import audit, ledger, rollback_sql
+from roster_pipeline.directory import audit, ledger, link_records, rollback_sql
 from roster_pipeline.directory.apply import Counts, SyncResult
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_district
@@ -94,6 +94,8 @@ def roll_back(conn: Connection, sync_id: int, *, who: str, reason: str, only: On
             f"Nothing of sync {sync_id} can be undone.",
             "It changed nothing, or all its changes were changed again.",
         )
+    if only is None:
+        conn.execute(text(link_records.FORGET_SYNC), given)
     outcome = "held" if any("moved" in of_role for of_role in counts.values()) else "applied"
     owner: dict[str, Any] = {"district_id": undone.district_id, "school_id": undone.school_id}
     values = {"kind": "rollback", "undoes": sync_id, "outcome": outcome, "counts": counts, "who": who}

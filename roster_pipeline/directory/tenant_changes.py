@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.link_records import FORGET_NUMBERS
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tables import connection, district, school
 from roster_pipeline.directory.tenants import (
@@ -97,6 +98,8 @@ PLANS_WITH_NUMBERS = """
 update plan set state = 'replaced' where state = 'planned' and district_id = :district
     and school_id in (select id from school where connection_id = :connection)
 """
+OTHER_NUMBERS = (NUMBERS_OF_NOBODY, FORGET_NUMBERS, PLANS_WITH_NUMBERS)
+"""If a connection takes numbers of these kinds from another place."""
 
 
 def add_district(conn: Connection, key: str, name: str) -> DistrictRow:
@@ -155,7 +158,7 @@ def _leave_numbers(conn: Connection, before: ConnectionRow, after: ConnectionSet
     if kinds:
         lock_district(conn, before.district_id)
         given = {"district": before.district_id, "connection": before.id, "kinds": kinds}
-        for statement in (NUMBERS_OF_NOBODY, PLANS_WITH_NUMBERS):
+        for statement in OTHER_NUMBERS:
             conn.execute(text(statement), given)
 
 

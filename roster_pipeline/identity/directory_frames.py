@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -32,6 +32,10 @@ def _affiliations() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype="Int64") for name in ("person_id", "connection_id", "since")})
 
 
+def _said() -> pd.DataFrame:
+    return pd.DataFrame({"sourced_id": pd.Series(dtype="str"), "person_id": pd.Series(dtype="Int64")})
+
+
 def _exemptions() -> pd.DataFrame:
     return pd.DataFrame(columns=["id", "action", "person_id", "sourced_ids", "changes"])
 
@@ -47,6 +51,9 @@ class DirectoryFrames:
     master_identifier (of when it was made): all links of those people, any connection.
 
     exclusions: sourced_id, person_id: pairs of a record of this connection and a person whom somebody unlinked by hand.
+
+    said: sourced_id, person_id, and the columns that say who a record is: what a record of this connection said when a
+    sync applied it last, if it is or was not the primary record.
 
     members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, years (whole
     years since it was written), archived_days (whole days), CONTACT_FIELDS of this school.
@@ -79,6 +86,7 @@ class DirectoryFrames:
     elsewhere: pd.DataFrame
     connections: pd.DataFrame = field(default_factory=_connections)
     affiliations: pd.DataFrame = field(default_factory=_affiliations)
+    said: pd.DataFrame = field(default_factory=_said)
     exemptions: pd.DataFrame = field(default_factory=_exemptions)
     announced: frozenset[int] = frozenset()
     kept_elsewhere: Mapping[str, frozenset[int]] = field(default_factory=dict)
@@ -89,6 +97,11 @@ class DirectoryFrames:
         """The links of this connection."""
         own = flags_of(self.links["connection_id"] == self.connection_id)
         return (self.links if own.all() else self.links[own]).reset_index(drop=True)
+
+    @cached_property
+    def as_said(self) -> DirectoryFrames:
+        """The directory with a row of `people` for each row of `said`, who is as that record said."""
+        return replace(self, people=self.said.set_index("person_id").assign(number_connection_id=self.connection_id))
 
     @cached_property
     def active(self) -> Flags:

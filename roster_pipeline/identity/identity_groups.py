@@ -133,25 +133,31 @@ def reassigned_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Fl
 
     A link is the best evidence, and the most dangerous if it is wrong: a new person with the sourcedId of a person who
     left would become that person. So a link is doubted if everything else speaks against it (`Evidence.against_link`).
+    A record that no field of the person follows is also compared with what it said before: brothers and sisters have
+    much in common, and their numbers in two SISs cannot be compared.
     """
     reassigned = np.zeros(len(identities), dtype=bool)
-    rows, places = _doubtful(identities, directory)
-    if len(rows):
-        records = record_match_keys(identities.columns, rows)
-        persons = persons_at(directory, places).match_keys()
-        odd = [weigh(record, person).against_link for record, person in zip(records, persons, strict=True)]
-        reassigned[identities.identity[rows[odd]]] = True
+    known = [(directory, places_of(identities.person, directory.people))]
+    if len(directory.said):
+        known += [(directory.as_said, positions(identities.sourced_ids, strings(directory.said["sourced_id"])))]
+    for frames, of_rows in known:
+        rows, places = _doubtful(identities, frames, of_rows)
+        if len(rows):
+            records = record_match_keys(identities.columns, rows)
+            persons = persons_at(frames, places).match_keys()
+            odd = [weigh(record, person).against_link for record, person in zip(records, persons, strict=True)]
+            reassigned[identities.identity[rows[odd]]] = True
     return reassigned
 
 
-def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[Ints, Ints]:
-    """The linked records that have to be weighed, and the places of their persons.
+def _doubtful(identities: IdentityGroups, directory: DirectoryFrames, places: Ints) -> tuple[Ints, Ints]:
+    """The linked records that have to be weighed, and the places of their persons. places: of all records, or -1.
 
     Most records need no weighing: those with the whole name and the number or e-mail of their person, and those with
     the whole name and nothing against it.
     """
     roster, people = identities.roster, directory.people
-    rows, places = np.arange(len(identities.person)), places_of(identities.person, people)
+    rows = np.arange(len(identities.person))
 
     def of_record(name: str) -> Array:
         return taken(strings(roster[name]), rows)
@@ -161,7 +167,7 @@ def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[I
 
     whole = same("given_name") & same("family_name")
     own_number = same("number") & ~truth(pc.equal(of_record("number"), of_record("sourced_id")))
-    open_ = (identities.person >= 0) & ~np.isin(identities.record_status, _WITHOUT_FIELDS)
+    open_ = (places >= 0) & ~np.isin(identities.record_status, _WITHOUT_FIELDS)
     open_ &= ~(whole & (same("email") | own_number))
     rows, places, whole = rows[open_], places[open_], whole[open_]
     number = filled(of_record("number")) & filled(taken(strings(people["number"]), places)) & ~same("number")

@@ -285,6 +285,7 @@ def _frames(
         links=loaded.links,
         members=loaded.members,
         exclusions=loaded.exclusions,
+        said=loaded.said,
         connections=loaded.connections,
         affiliations=loaded.affiliations,
         elsewhere=loaded.elsewhere,

@@ -90,6 +90,17 @@ class Identity:
             fields |= {name: person.fields[name] for name in ("number", "kind", "sourced") if same}
         return fields
 
+    def remember(self, person: Person) -> None:
+        """Keep what the records of a person say that are members here and not the primary one. Missing values stay."""
+        for record in self.records:
+            one = record.sourced_id
+            other = one in person.links and (one != person.primary or one in person.said)
+            if other and self._strength(record)[0] == MEMBER:
+                said = {name: getattr(record, name) for name in ("given", "family", "middle", "email", "username")}
+                said["number"] = self.numbered(record)
+                before = person.said.get(one) or dict.fromkeys(said)
+                person.said[one] = before | {name: value for name, value in said.items() if value}
+
     def source_grade(self, record: Record) -> str | None:
         """The grade in the SIS's own words, of a student."""
         return record.source_grade if self._group(record) == "student" else None
@@ -240,7 +251,8 @@ def at_odds(human: Identity, record: Record, person: Person) -> bool:
     if silent or record.sourced_id not in person.links - person.confirmed:
         return False
     theirs = known_person(person, human.school)
-    return compare(human.known(record), theirs).wrong_link_of(theirs)
+    sides = [theirs, *(replace(theirs, **person.said[one]) for one in person.said.keys() & {record.sourced_id})]
+    return any(compare(human.known(record), one).wrong_link_of(one) for one in sides)
 
 
 def _joined(groups: list[list[Record]], belong: Callable[[Record, Record], bool]) -> list[list[Record]]:

@@ -85,6 +85,8 @@ class SchoolState:
     members: dict[str, str] = field(default_factory=dict)
     """The role of each record that was a member in the newest roster that was not empty."""
     waiting: list[Row] = field(default_factory=list)
+    unheard: list[Identity] = field(default_factory=list)
+    """Those whom the last night did not change, and whose records it did not remember, because updates wait."""
     doubted: list[str] = field(default_factory=list)
     exempted: list[Exemption] = field(default_factory=list)
 
@@ -136,6 +138,10 @@ class Model:
         self._count_absences(school, humans, judged)
         self._carry_out(school, [row for row in doing if row not in held])
         state.waiting = held
+        changing = [row.human for row in (*doing, *refused)]
+        quiet = [human for human in humans if human.role and not human.conflict and human not in changing]
+        state.unheard = [human for human in quiet if judged.holds(human.role or "", "update")]
+        self._remember([human for human in quiet if human not in state.unheard])
         roles = {record: human.role for human in seeming if human.role for record in human.ids}
         state.sizes.append((facts.counts, not held and not judged.unusual, roles))
         state.synced, state.unusual = state.synced or len(doing) > len(held), judged.unusual
@@ -156,6 +162,7 @@ class Model:
         state = self.schools[school]
         done = [row for row in state.waiting if part in (None, (row.role, row.action))]
         self._carry_out(school, done)
+        self._remember([human for human in state.unheard if part in (None, (human.role, "update"))])
         state.waiting, state.synced = [row for row in state.waiting if row not in done], True
         for person in state.uncounted:
             person.members[school].absent += part in (None, (person.members[school].role, "archive"))
@@ -292,6 +299,11 @@ class Model:
                 else:
                     member.absent += 1
 
+    def _remember(self, humans: list[Identity]) -> None:
+        for human in humans:
+            if human.person is not None:
+                human.remember(human.person)
+
     def _carry_out(self, school: str, rows: list[Row]) -> None:
         for row in rows:
             person = row.person
@@ -315,6 +327,8 @@ class Model:
             member.status, member.by, member.absent, member.managed = "active", None, 0, True
             if row.membership:
                 member.role, member.grade, member.source_grade = row.role, row.grade, row.source_grade
+            if row.human is not None:
+                row.human.remember(person)
 
 
 def _one_of_each_id(records: list[Record]) -> list[Record]:

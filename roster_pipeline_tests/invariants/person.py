@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 _serials = count(1)
 
@@ -23,6 +24,7 @@ class Membership:
 class Person:
     """One person of the district. `primary`: the record that the fields follow. `confirmed`: links said to be theirs.
 
+    said: what the record of each link said that is, or once was, not the primary one.
     masters: the master identifier of each link's record when the link was made. not_theirs: records unlinked by hand.
     number: the directory's, once it was read. truth: the human behind it, which the model does not use.
     """
@@ -35,6 +37,7 @@ class Person:
     confirmed: set[str] = field(default_factory=set)
     not_theirs: set[str] = field(default_factory=set)
     masters: dict[str, str] = field(default_factory=dict)
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)
     number: int | None = None
     truth: int | None = None
     serial: int = field(default_factory=lambda: next(_serials))

@@ -11,8 +11,9 @@ from roster_pipeline.directory import accounts, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
+from roster_pipeline.services.school_changes import change_district
 from roster_pipeline.services.settings_changes import change_connection
-from roster_pipeline.settings.school import ConnectionSettings, Guards
+from roster_pipeline.settings.school import ConnectionSettings, DistrictSettings, Guards
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.district import CLIENT, SECRET, District, simulated
@@ -61,6 +62,11 @@ class SeveralConnections(District):
         with self.database.begin() as conn:
             settings = tenants.get_connection(conn, key).settings.model_copy(update={"controlled_by": whose})
             change_connection(conn, key, who="manager", settings=settings)
+
+    def rank(self, *order: str) -> None:
+        """The manager ranks these connections."""
+        with self.database.begin() as conn:
+            change_district(conn, self.key, DistrictSettings(connection_ranking=list(order)), who="manager")
 
     def everybody(self) -> list[dict[str, Any]]:
         """Everybody: fields, records with the primary one first, and the schools where they are active."""

@@ -326,10 +326,12 @@ class Districts(RuleBasedStateMachine):
         district = self.districts[0]
         of = {"district": district.place.district_id, "connection": district.place.connection_id, "kinds": [kind]}
         with self.database.begin() as conn:
-            for statement in (tenant_changes.NUMBERS_OF_NOBODY, tenant_changes.PLANS_WITH_NUMBERS):
+            for statement in tenant_changes.OTHER_NUMBERS:
                 conn.execute(text(statement), of)
         for person in district.model.people:
             person.fields["sourced"] = None if person.fields["kind"] == kind else person.fields["sourced"]
+            for said in person.said.values():
+                said["number"] = None if said["number"] and said["number"][0] == kind else said["number"]
         for state in district.model.schools.values():
             state.waiting = []
         nights["numbers of another place"] += 1
@@ -440,6 +442,9 @@ class Districts(RuleBasedStateMachine):
         builders.roll_back(self.database, applied.sync_id, who="owner", reason="not what we wanted")
         after = district.place.fingerprint()
         assert after == prints, [name for name in prints if prints[name] != after[name]]
+        heard = {link: said for person in district.model.people for link, said in person.said.items()}
+        for person in before:
+            person.said = {link: said for link, said in person.said.items() if heard.get(link) == said}
         district.model.people = before
         self._forget_holds(district)
         nights["undone"] += 1

@@ -16,18 +16,21 @@ _serials = count(1)
 
 @dataclass
 class Record:
-    """A record of a SIS with a name. human: the truth. number: whether it has the number of that name."""
+    """A record of a SIS with a name. human: the truth. number: whether it has the number of that name. lent: whether
+    the SIS uses it for a brother at the moment, with his own given name and number."""
 
     human: str
     number: bool
     phone: str
     gone: bool = False
+    lent: bool = False
 
 
 @dataclass(eq=False)
 class Known:
     """One person. human: whom they were made for. number: the connection that gave it. members: connection to the time
-    of joining and whether active. not_theirs: records that the manager unlinked."""
+    of joining and whether active. not_theirs: records that the manager unlinked. confirmed: those that the manager
+    linked. said: records that are, or once were, not the primary one: whether their number is known."""
 
     name: int
     human: str
@@ -38,6 +41,8 @@ class Known:
     chosen: bool = False
     members: dict[str, tuple[int, bool]] = field(default_factory=dict)
     not_theirs: set[Link] = field(default_factory=set)
+    confirmed: set[Link] = field(default_factory=set)
+    said: dict[Link, bool] = field(default_factory=dict)
     serial: int = field(default_factory=lambda: next(_serials))
 
 
@@ -60,6 +65,7 @@ class TrustModel:
         self.ranking: list[str] = []
         self.people: list[Known] = []
         self.waiting: dict[Link, Known] = {}
+        self.doubted: set[Link] = set()
         self.nights = 0
 
     def linked(self, link: Link) -> Known | None:
@@ -73,12 +79,16 @@ class TrustModel:
         creations: dict[int, tuple[Known | None, Record]] = {}
         claimed = 0
         self.waiting = {link: person for link, person in self.waiting.items() if link[0] != at}
+        self.doubted = {link for link in self.doubted if link[0] != at}
         for name, record in records.items():
             link = (at, name)
             person = self.linked(link)
             if record.gone:
                 if person is not None and at in person.members:
                     person.members[at] = (person.members[at][0], False)
+                continue
+            if person is not None and record.lent and self.doubts(link, person):
+                self.doubted.add(link)
                 continue
             by_link = person is not None
             if person is None:
@@ -95,6 +105,16 @@ class TrustModel:
         self.held = Held(at, creations, claimed > CREATED * there)
         if not many and not self.held.claimed:
             self.approve()
+
+    def doubts(self, link: Link, person: Known) -> bool:
+        """Whether a brother's given name and number would contradict what the record, or the person, said before."""
+        own = person.number == link[0] or person.said.get(link, False)
+        return own and link not in person.confirmed
+
+    def leave(self, person: Known) -> None:
+        """The primary record gives way to one of another connection; what it said last is in the person's fields."""
+        if person.primary is not None:
+            person.said.setdefault(person.primary, person.number == person.primary[0])
 
     def approve(self) -> None:
         """Carry out the creations of the newest night."""
@@ -113,9 +133,13 @@ class TrustModel:
         since, _ = person.members.get(at, (self.nights, True))
         person.members[at] = (since, True)
         if self._first(person) == at:
+            if person.primary is not None and person.primary[0] != at:
+                self.leave(person)
             person.chosen = person.chosen and person.primary is not None and person.primary[0] == at
             person.primary, person.phone = link, record.phone
             person.number = at if record.number else None
+        if link != person.primary or link in person.said:
+            person.said[link] = person.said.get(link, False) or record.number
 
     def _elsewhere(self, at: str, person: Known) -> bool:
         """Whether another connection knows them, and this one does not."""
@@ -156,6 +180,7 @@ class TrustModel:
     def link(self, link: Link, person: Known) -> None:
         """The manager says that a waiting record is the person."""
         person.links.add(link)
+        person.confirmed.add(link)
         del self.waiting[link]
 
     def tell_apart(self, link: Link, person: Known) -> None:
@@ -165,4 +190,6 @@ class TrustModel:
 
     def set_primary_record(self, person: Known, link: Link) -> None:
         """The manager chooses the primary record; the fields follow from its next night on."""
+        if person.primary is not None and person.primary[0] != link[0]:
+            self.leave(person)
         person.primary, person.chosen = link, True

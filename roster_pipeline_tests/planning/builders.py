@@ -15,6 +15,7 @@ import pandas as pd
 from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
 from roster_pipeline.frames import column_of, frame_of, strings
 from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, SnapshotFacts
+from roster_pipeline.identity.match_keys import PERSON
 from roster_pipeline.planning.guards import Verdict
 from roster_pipeline.planning.plan import Plan, make_plan
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
@@ -128,6 +129,7 @@ class Directory:
         self.people: dict[int, dict[str, Any]] = {}
         self.links: list[dict[str, Any]] = []
         self.exclusions: list[dict[str, Any]] = []
+        self.said: list[dict[str, Any]] = []
         self.members: dict[int, dict[str, Any]] = {}
         self.others: list[dict[str, Any]] = []
         self.connections: list[tuple[int, bool, int | None]] = []
@@ -182,6 +184,10 @@ class Directory:
         values = (connection, sourced_id, who, home, "1.2", confirmed, by_hand, master)
         self.links.append(dict(zip(LINK, values, strict=True)))
 
+    def heard(self, who: int, sourced_id: str, **values: str | None) -> None:
+        """What a record of a person said before."""
+        self.said.append({"person_id": who, "sourced_id": sourced_id, "number_kind": "student", **values})
+
     def unlink(self, who: int, sourced_id: str) -> None:
         """Unlink a record from this person; another one becomes the primary record."""
         self.links = [each for each in self.links if (each["person_id"], each["sourced_id"]) != (who, sourced_id)]
@@ -222,6 +228,7 @@ class Directory:
             links=pd.DataFrame(self.links, columns=list(LINK)),
             members=_frame(self.members, _MEMBER),
             exclusions=pd.DataFrame(self.exclusions, columns=["sourced_id", "person_id"]),
+            said=_texts(self.said, "sourced_id", *PERSON).assign(person_id=[one["person_id"] for one in self.said]),
             elsewhere=pd.DataFrame(self.others, columns=list(MEMBERSHIP)),
             connections=_numbers(self.connections, "connection_id", "of_district", "rank"),
             affiliations=_numbers(affiliations, "person_id", "connection_id", "since"),
@@ -312,7 +319,7 @@ def planned_together(
         marks.append(re.compile("|".join(mark)))
         crowd.people |= {first[-1] + who: _marked(person, mark) for who, person in directory.people.items()}
         crowd.members |= {first[-1] + who: member for who, member in directory.members.items()}
-        for name in ("links", "exclusions", "others"):
+        for name in ("links", "exclusions", "others", "said"):
             rows = [each | {"person_id": first[-1] + each["person_id"]} for each in vars(directory)[name]]
             vars(crowd)[name].extend(_marked(each, mark) for each in rows)
         crowd.affiliations |= {(first[-1] + who, at): since for (who, at), since in directory.affiliations.items()}
@@ -352,6 +359,10 @@ def _frame(rows: dict[int, dict[str, Any]], columns: tuple[str, ...]) -> pd.Data
         for name, given in values.items()
     }
     return pd.DataFrame(typed, index=pd.Index(list(rows), dtype="int64"))
+
+
+def _texts(rows: list[dict[str, Any]], *columns: str) -> pd.DataFrame:
+    return pd.DataFrame({name: column_of(strings([row.get(name) for row in rows])) for name in columns})
 
 
 def _numbers(rows: list[Any], *columns: str) -> pd.DataFrame:

@@ -162,6 +162,46 @@ def test_grade_role_and_master_identifier_speak_against_a_link() -> None:
         assert ((row["action"], row["reason"]) == DOUBTED) == case[-1], case
 
 
+def test_a_record_beside_the_primary_one_is_compared_with_what_it_said_itself() -> None:
+    said = {"given_name": "Ann", "family_name": "Lee", "number": "e1", "email": MAIL, "username": "ann"}
+    same = {**NAMED, "identifier": "e1", "email": MAIL, "username": "ann"}
+    bo = {"givenName": "Bo", "username": None}
+    cases: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+        (said, same, False),
+        (said, same | bo | {"identifier": "e2"}, True),
+        (said, same | bo | {"identifier": "e2", "email": None}, True),
+        (said, same | {"familyName": "Ray", "identifier": "e2", "email": None, "username": None}, True),
+        # one new value alone, or another spelling
+        (said, same | bo, False),
+        (said, same | bo | {"identifier": None}, False),
+        (said, same | bo | {"identifier": "E1"}, False),
+        (said, same | bo | {"identifier": "00e1"}, False),
+        (said, same | bo | {"identifier": "e2", "username": "ann"}, False),
+        (said, same | {"identifier": "e2"}, False),
+        (said, same | {"familyName": "Ray", "identifier": "e2"}, False),
+        # names as this SIS always wrote them
+        (said | {"given_name": "Bo"}, same | bo | {"identifier": "e2"}, False),
+        (said | {"given_name": None, "preferred_given_name": "Bo"}, same | bo | {"identifier": "e2"}, False),
+        # numbers of another kind or that nobody knows, and a number that is only the id
+        (said | {"number_kind": "staff"}, same | bo | {"identifier": "e2"}, False),
+        (said | {"number": None}, same | bo | {"identifier": "e2"}, False),
+        (said | {"number": "b"}, same | bo | {"identifier": "b"}, False),
+        # both names
+        (said, same | {"givenName": "Bo", "familyName": "Ray"}, False),
+        (said, same | {"givenName": "Bo", "familyName": "Ray", "identifier": "e2", "username": None}, True),
+    ]
+    worlds = []
+    for values, record, _ in cases:
+        directory = ann(number_connection_id=2)
+        directory.links.clear()
+        directory.link(1, "a", 2)
+        directory.link(1, "b")
+        directory.heard(1, "b", **values)
+        worlds.append((directory, [user("b", **record)]))
+    for case, (row,) in zip(cases, planned_together(worlds, school(preferred_names=True)), strict=True):
+        assert ((row["action"], row["reason"]) == DOUBTED) == case[-1], case
+
+
 def test_brothers_whose_ids_changed_places_are_both_doubted_though_they_share_name_and_email() -> None:
     directory = ann()
     bo = directory.member(directory.person("b"))

@@ -1,13 +1,16 @@
 """Cleaned rosters, rejected records, and the quality of both. Each belongs to one snapshot and is written as a whole.
 Rejected records are filtered, counted and read a page at a time."""
 
+import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import orjson
 import pandas as pd
+import pyarrow as pa
 from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory import roster_rows
@@ -153,13 +156,18 @@ def load(conn: Connection, snapshot_id: int, *, records: int = 0) -> tuple[pd.Da
 
 def load_quality(conn: Connection, snapshot_id: int) -> pd.DataFrame:
     """The results in the form that `write` takes, by rule and role, and their snapshot_id."""
-    found = read_frame(conn, _query("quality_result", _QUALITY, "rule, role"), _QUALITY, snapshot=snapshot_id)
-    return found.assign(snapshot_id=snapshot_id)
+    columns: dict[str, Kind] = {**_QUALITY, "snapshot_id": "int"}
+    return read_frame(conn, _query("quality_result", columns, "rule, role"), columns, snapshot=snapshot_id)
 
 
 def quality_digest(results: pd.DataFrame) -> str | None:
     """A digest of loaded quality results, which a plan stores; None without results."""
-    return None if results.empty else hashlib.sha256(results.to_csv(index=False).encode()).hexdigest()
+    if results.empty:
+        return None
+    lines = StringIO()
+    columns = [pa.array(results[name].array, from_pandas=True).to_pylist() for name in results]
+    csv.writer(lines, lineterminator="\n").writerows([list(results), *zip(*columns, strict=True)])
+    return hashlib.sha256(lines.getvalue().encode()).hexdigest()
 
 
 def _query(table: str, columns: Mapping[str, Kind], order: str) -> str:

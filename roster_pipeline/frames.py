@@ -6,6 +6,7 @@ Text is handled as Arrow's large strings, the storage that pandas uses for `str`
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
+from roster_pipeline.named_frames import framed
 from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS, UNREADABLE
 
 Array = Any
@@ -32,22 +34,10 @@ _ROLE = pa.struct([(name, TEXT) for name in ("role", "roleType", "org", "beginDa
 _USER_ID = pa.struct([(name, TEXT) for name in ("type", "identifier")])
 
 USER_TEXT = (
-    "sourcedId",
-    "status",
-    "dateLastModified",
-    "username",
-    "identifier",
-    "userMasterIdentifier",
-    "givenName",
-    "familyName",
-    "middleName",
-    "preferredFirstName",
-    "preferredMiddleName",
-    "preferredLastName",
-    "email",
-    "sms",
+    "sourcedId", "status", "dateLastModified", "username", "identifier", "userMasterIdentifier", "givenName",
+    "familyName", "middleName", "preferredFirstName", "preferredMiddleName", "preferredLastName", "email", "sms",
     "phone",
-)
+)  # fmt: skip
 USER_LISTS: dict[str, Any] = {
     "userIds": pa.list_(_USER_ID),
     "roles": pa.list_(_ROLE),
@@ -71,38 +61,17 @@ class _WithMetadata(msgspec.Struct):
 _METADATA = msgspec.json.Decoder(_WithMetadata)
 
 ROSTER_COLUMNS = (
-    "sourced_id",
-    "record_status",
-    "identity",
-    "conflict",
-    "number_kind",
-    "master_identifier",
-    UNREADABLE,
-    *PERSON_FIELDS,
-    *MEMBERSHIP_FIELDS,
-    *STUDENT_CONTACTS,
-)
+    "sourced_id", "record_status", "identity", "conflict", "number_kind", "master_identifier", UNREADABLE,
+    *PERSON_FIELDS, *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS,
+)  # fmt: skip
 """One row per user record of the snapshot, sorted by `sourced_id`."""
 
 REJECTED_COLUMNS = ("collection", "sourced_id", "field", "rule", "severity", "role")
 
 PLAN_COLUMNS = (
-    "row",
-    "action",
-    "reason",
-    "role",
-    "person_id",
-    "sourced_ids",
-    "new_links",
-    "matched_by",
-    "notes",
-    "changes",
-    "number_kind",
-    "absent_syncs",
-    "person_revision",
-    "membership_revision",
-    "witness",
-)
+    "row", "action", "reason", "role", "person_id", "sourced_ids", "new_links", "matched_by", "notes", "changes",
+    "number_kind", "absent_syncs", "person_revision", "membership_revision", "witness",
+)  # fmt: skip
 SELDOM = 50_000
 """New containers between two collections: about those of a few pages, so only a few requests' cycles wait."""
 
@@ -122,7 +91,7 @@ def frame_of(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         array = _array([record.get(name) for record in records], kind)
         columns[name] = pd.arrays.ArrowExtensionArray(array)
     columns["metadata"] = objects([record.get("metadata") or {} for record in records])
-    return pd.DataFrame(columns, columns=list(USER_COLUMNS))
+    return framed({name: columns[name] for name in USER_COLUMNS})
 
 
 def frame_of_documents(documents: bytes) -> pd.DataFrame:
@@ -141,7 +110,18 @@ def frame_of_documents(documents: bytes) -> pd.DataFrame:
     columns |= {name: pd.arrays.ArrowExtensionArray(one_array(table.column(name))) for name in USER_LISTS}
     columns["enabledUser"] = table.column("enabledUser").to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
     columns["metadata"] = objects(metadata)
-    return pd.DataFrame(columns, columns=list(USER_COLUMNS))
+    return framed({name: columns[name] for name in USER_COLUMNS})
+
+
+def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a small frame as dicts, with pandas' values."""
+    rows = zip(*(frame[name].tolist() for name in frame.columns), strict=True)
+    return [dict(zip(frame.columns, row, strict=True)) for row in rows]
+
+
+def tally(column: Iterable[Any]) -> Counter[str]:
+    """How often each text occurs; missing ones do not count."""
+    return Counter(strings(column).drop_null().to_pylist())
 
 
 def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:

@@ -38,6 +38,7 @@ from roster_pipeline.frames import (
 from roster_pipeline.identity.deduplication import deduplicate
 from roster_pipeline.identity.evidence import kind_of
 from roster_pipeline.identity.match_keys import record_match_keys
+from roster_pipeline.named_frames import framed
 from roster_pipeline.org_tree import GONE_STATUSES
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.vocabulary import (
@@ -148,8 +149,7 @@ def clean(
     columns: dict[str, Any] = {name: column_of(array) for name, array in roster.items()}
     columns["identity"] = pd.array(deduplicated.identity, dtype="Int64")
     columns["enabled"] = users["enabledUser"].array.astype("boolean")
-    frame = pd.DataFrame({name: columns[name] for name in ROSTER_COLUMNS})
-    frame = _with_rejected_at_ingest(frame, ids_rejected)
+    frame = _with_rejected_at_ingest(framed({name: columns[name] for name in ROSTER_COLUMNS}), ids_rejected)
     if len(others):
         frame = _with_others(frame, _of_one_id(others, orgs, context))
     noted = joined_rejections([notes.frame(), chosen.rejected])

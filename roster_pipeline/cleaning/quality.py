@@ -5,13 +5,15 @@ Only this module judges the result of a rule. The Dagster check, the hold, the m
 
 import re
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
 from roster_pipeline.cleaning.quality_suite import FURTHER, Rule, Suite
-from roster_pipeline.frames import Ints, column_of, positions, strings, taken
+from roster_pipeline.frames import Ints, column_of, filled, positions, strings, taken, truth
+from roster_pipeline.named_frames import framed, part
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import Role
 
@@ -40,7 +42,7 @@ def run_suite(suite: Suite, roster: pd.DataFrame, rejected: pd.DataFrame, settin
     """
     from roster_pipeline.cleaning.expectations import Outcome, evaluate
 
-    frame = suite_frame(roster[_read(suite, list(roster.columns))], rejected)
+    frame = suite_frame(part(roster, _read(suite, list(roster.columns))), rejected)
     codes = positions(strings(frame["role"]), strings(_ROLES))
     codes[codes < 0] = _NO_ROLE
     outcomes = dict(zip((rule.name for rule in suite.rules), evaluate(suite, frame, codes, _NO_ROLE + 1), strict=True))
@@ -73,7 +75,8 @@ def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
     rejections: the rules of `rejected` that the record broke, each once, separated by blanks; empty for most.
     email_given: whether the record came with an e-mail address, valid or not.
     """
-    some = roster[roster["record_status"].isin(TESTED_STATUSES)].reset_index(drop=True)
+    tested = truth(pc.is_in(strings(roster["record_status"]), value_set=strings(TESTED_STATUSES)))
+    some = part(roster, roster.columns, None if tested.all() else tested)
     broken: dict[str, set[str]] = {}
     for record, rule in zip(
         strings(rejected["sourced_id"]).to_pylist(), strings(rejected["rule"]).to_pylist(), strict=True
@@ -81,10 +84,10 @@ def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
         if record is not None and rule is not None:
             broken.setdefault(record, set()).add(rule)
     noted = strings([" ".join(sorted(rules)) for rules in broken.values()])
-    rules = taken(noted, positions(strings(some["sourced_id"]), strings(list(broken))))
-    some["rejections"] = column_of(pc.fill_null(rules, ""))
-    some["email_given"] = some["email"].notna() | some["rejections"].str.contains("invalid_email", regex=False)
-    return some
+    rules = pc.fill_null(taken(noted, positions(strings(some["sourced_id"]), strings(list(broken)))), "")
+    given = filled(strings(some["email"])) | truth(pc.match_substring(rules, "invalid_email"))
+    columns: dict[str, Any] = {str(name): some[name].array for name in some}
+    return framed({**columns, "rejections": column_of(rules), "email_given": given})
 
 
 def _read(suite: Suite, columns: list[str]) -> list[str]:

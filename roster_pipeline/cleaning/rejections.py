@@ -35,6 +35,7 @@ from roster_pipeline.frames import (
 )
 from roster_pipeline.identity.evidence import MatchKeys, weigh
 from roster_pipeline.identity.names import name_keys
+from roster_pipeline.named_frames import framed
 from roster_pipeline.org_tree import is_gone
 
 SOURCED_ID_OF_TWO = "sourced_id_of_two"
@@ -116,7 +117,7 @@ def joined_rejections(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """Several frames of rejections as one, sorted."""
     filled = [frame[list(REJECTED_COLUMNS)] for frame in frames if len(frame)]
     if not filled:
-        return pd.DataFrame({name: column_of(blanks(0)) for name in REJECTED_COLUMNS})
+        return framed({name: column_of(blanks(0)) for name in REJECTED_COLUMNS})
     merged = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
     text = {name: column_of(strings(merged[name])) for name in REJECTED_COLUMNS}
     return pd.DataFrame(text).sort_values(["collection", "sourced_id", "field", "rule"], ignore_index=True)

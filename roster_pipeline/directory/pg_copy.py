@@ -20,6 +20,8 @@ from psycopg import sql
 from sqlalchemy import ARRAY, BigInteger, Boolean, Connection, Integer, Table
 from sqlalchemy.dialects.postgresql import JSONB
 
+from roster_pipeline.named_frames import framed
+
 Kind = Literal["text", "int", "bool", "json"]
 
 TOGETHER = 4096
@@ -158,7 +160,7 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
     inner = sql.SQL(query).format(**{name: sql.Literal(int(value)) for name, value in numbers.items()})
     data = b"\n".join(lines for (lines,) in _joined(conn, ROWS, inner))
     if not data:
-        return pd.DataFrame({name: values_of(pa.array([], _ARROW[kind]), kind) for name, kind in columns.items()})
+        return framed({name: values_of(pa.array([], _ARROW[kind]), kind) for name, kind in columns.items()})
     table = pa.csv.read_csv(
         BytesIO(data),
         read_options=pa.csv.ReadOptions(column_names=["(", *columns, ")"], block_size=max(1 << 20, len(data) + 1)),
@@ -173,8 +175,7 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
             false_values=["f"],
         ),
     )
-    arrays = {name: values_of(one_array(table[name]), kind) for name, kind in columns.items()}
-    return pd.DataFrame(arrays, copy=False)
+    return framed({name: values_of(one_array(table[name]), kind) for name, kind in columns.items()})
 
 
 def read_documents(conn: Connection, query: str, **values: int | str) -> tuple[npt.NDArray[np.int64], bytes]:
@@ -222,11 +223,9 @@ def _arrow(values: pd.Series[Any], kind: object) -> pa.Array:
         different = {id(each): each for each in values}  # most rows of a plan share one empty object
         dumped = {key: json_bytes(each).decode() for key, each in different.items()}
         return pa.array([dumped[id(each)] for each in values], type=pa.string())
-    if isinstance(kind, (BigInteger, Integer)):
-        return pa.array(values.astype("Int64"), type=pa.int64())
-    if isinstance(kind, Boolean):
-        return pa.array(values.astype("boolean"), type=pa.bool_())
-    return pa.array(values, type=pa.string(), from_pandas=True)
+    number = isinstance(kind, (BigInteger, Integer))
+    plain = pa.int64() if number else pa.bool_() if isinstance(kind, Boolean) else pa.string()
+    return pa.array(values, type=plain, from_pandas=True)
 
 
 def _array_literals(lists: pa.Array) -> pa.Array:

@@ -232,8 +232,9 @@ def load_directory(
     members = read_frame(conn, _members(several, some=some is not None), MEMBERS, **given)
     connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, **given)
     affiliations = read_frame(conn, _AFFILIATIONS if len(connections) > 1 else _NONE, AFFILIATIONS, **given)
-    active = members.loc[members["status"] == "active", "person_id"]
-    away = people.loc[~people["person_id"].isin(active), "person_id"].tolist()
+    statuses = zip(members["person_id"].tolist(), members["status"].tolist(), strict=True)
+    here = {person for person, status in statuses if status == "active"}
+    away = [person for person in people["person_id"].tolist() if person not in here]
     elsewhere = conn.execute(text(ELSEWHERE), {**given, "people": away}).all() if away else []
     return LoadedDirectory(
         people=people.set_index("person_id"),

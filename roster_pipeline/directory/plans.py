@@ -20,6 +20,7 @@ from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
 from roster_pipeline.directory.tables import plan, plan_row, plan_unchanged, snapshot, sync, verdict
 from roster_pipeline.directory.tenants import SchoolRow, schools_by_id
+from roster_pipeline.named_frames import part
 
 WAITS = "v.verdict = 'hold' and v.rows > 0 and v.sync_id is null"
 """Condition on a verdict `v`: it holds rows, and no sync has applied them since."""
@@ -127,7 +128,7 @@ def write(
     if newer:
         raise Overtaken("Newer data of the school were applied meanwhile.", "Run it again.")
     if listed is not None and unchanged is None:
-        unchanged = rows.loc[listed, ["role", "person_id"]]
+        unchanged = part(rows, ("role", "person_id"), listed)
     if listed is not None and unchanged is not None and len(unchanged):
         rows = rows[~listed].assign(row=np.arange(int((~listed).sum())))
         _list(conn, plan_id, unchanged, len(rows))

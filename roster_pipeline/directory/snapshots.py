@@ -243,10 +243,8 @@ def documents_of(conn: Connection, records: RecordSet) -> tuple[Ids, bytes]:
 def load_rejected(conn: Connection, snapshot_id: int) -> pd.DataFrame:
     """The records of a snapshot that the client refused."""
     columns = {"collection": "text", "sourced_id": "text", "field": "text", "rule": "text", "severity": "text"}
-    query = f"select {', '.join(columns)} from raw_reject where snapshot_id = {{snapshot}} order by 1, 2, 3, 4"  # noqa: S608
-    rejected = read_frame(conn, query, columns, snapshot=snapshot_id)  # type: ignore[arg-type]
-    rejected["role"] = pd.Series(None, index=rejected.index, dtype="str")
-    return rejected
+    query = f"select {', '.join(columns)}, null from raw_reject where snapshot_id = {{snapshot}} order by 1, 2, 3, 4"  # noqa: S608
+    return read_frame(conn, query, {**columns, "role": "text"}, snapshot=snapshot_id)  # type: ignore[dict-item]
 
 
 def facts(conn: Connection, snapshot_id: int) -> dict[str, Any]:

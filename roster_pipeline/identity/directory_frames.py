@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import Flags, Ints, strings, truth
+from roster_pipeline.frames import Flags, Ints, strings, taken, truth
 from roster_pipeline.identity.evidence import STAFF, STUDENT, kind_of
 from roster_pipeline.vocabulary import CONTACT
 
@@ -141,8 +141,11 @@ class DirectoryFrames:
     def known_elsewhere(self) -> Ints:
         """The people whom another connection knows, and this one does not (by a link, or by a membership entered by
         hand)."""
-        others = (frame[frame["connection_id"] != self.connection_id] for frame in (self.links, self.affiliations))
-        elsewhere = np.unique(np.concatenate([numbers_of(frame["person_id"]) for frame in others]))
+        known = (
+            numbers_of(frame["person_id"])[numbers_of(frame["connection_id"]) != self.connection_id]
+            for frame in (self.links, self.affiliations)
+        )
+        elsewhere = np.unique(np.concatenate([*known]))
         return elsewhere[~np.isin(elsewhere, self.known_people)] if len(elsewhere) else elsewhere
 
 
@@ -198,7 +201,7 @@ def asked_elsewhere(
     ids, who = strings(links["sourced_id"]).filter(pa.array(own)), numbers_of(links["person_id"])[own]
     if whole:
         return np.unique(who)
-    stored, tonight = strings(people["number_kind"].reindex(who)), strings(roster["number_kind"])
+    stored, tonight = taken(strings(people["number_kind"]), places_of(who, people)), strings(roster["number_kind"])
     parents = strings(roster["sourced_id"]).filter(pc.equal(strings(roster["role"]), CONTACT))
     others = truth(pc.is_in(ids, value_set=parents))
     for kind in (STUDENT, STAFF):

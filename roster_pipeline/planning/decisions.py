@@ -25,6 +25,7 @@ from roster_pipeline.frames import Flags, Ints, filled, positions, strings, take
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of, numbers_of, places_of
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, IdentityGroups
 from roster_pipeline.identity.matching import BY, Matched
+from roster_pipeline.named_frames import part
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CONTACT, CONTACTS_OFF, ROLE_RANK, STATUS_RANK, UNREADABLE, UNUSABLE
 
@@ -142,9 +143,9 @@ def primary_records_of(
     by_link = matched.by[chosen] == BY.index("link")
     fields = lead.copy()
     moves = np.zeros(len(chosen), dtype=bool)
-    primary_links = directory.links[["person_id", "connection_id", "sourced_id", "primary_by_hand"]]
-    primary_links = primary_links[flags_of(directory.links["is_primary"])].drop_duplicates("person_id")
-    place = places_of(person, primary_links.set_index("person_id"))
+    names = ("person_id", "connection_id", "sourced_id", "primary_by_hand")
+    primary_links = part(directory.links, names, flags_of(directory.links["is_primary"])).drop_duplicates("person_id")
+    place = pd.Index(numbers_of(primary_links["person_id"])).get_indexer(pd.Index(person))
     elsewhere = _best_elsewhere(person, primary_links, directory)
     moves[(person >= 0) & (place < 0)] = True
     fields[elsewhere] = -1
@@ -191,9 +192,11 @@ def _best_elsewhere(person: Ints, primary_links: pd.DataFrame, directory: Direct
     person in a school, this connection ranks first.
     """
     own, connections, active = directory.connection_id, directory.connections, directory.affiliations
-    active = active[flags_of(active["since"].notna())]
-    others = directory.links[flags_of(directory.links["connection_id"] != own)]
-    if others.empty or active.empty:
+    foreign = numbers_of(directory.links["connection_id"]) != own
+    if active.empty or not foreign.any():
+        return np.zeros(len(person), dtype=bool)
+    active, others = active[active["since"].notna()], directory.links[foreign]
+    if active.empty:
         return np.zeros(len(person), dtype=bool)
     by_hand = primary_links[flags_of(primary_links["primary_by_hand"])]
     width = 1 + max(int(frame["connection_id"].max()) for frame in (directory.links, active))

@@ -227,10 +227,10 @@ def _without_orgs(role: str, stats: PlanStats, guards: Guards) -> Iterator[Findi
 
 def _shrunk(role: str, people: int, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     """A role that is smaller than usual, or that shrank over many nights, whose usual size follows it."""
-    if role not in stats.history:
+    sizes = stats.history[role].dropna().to_numpy(dtype=float) if role in stats.history else np.zeros(0)
+    if not len(sizes):
         return
-    sizes = stats.history[role].dropna().astype(float)
-    usual, most = sizes.tail(USUAL).median(), sizes.max()
+    usual, most = float(np.median(sizes[-USUAL:])), float(sizes.max())
     slow = {"actions": (ARCHIVE,), "roles": (role,)}
     for size, compared, holds in (
         (usual, f", {counted(round(usual), 'is', 'are')} usual", {}),
@@ -277,15 +277,15 @@ def _calendar(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
 def unknown_orgs(plan: Plan, managed: Mapping[str, int], guards: Guards) -> Iterator[Finding]:
     """Known people whose records name an org that is not listed or not a school, or this school without a role.
 
-    They all stay unchanged. If there are many, we cannot trust the references of this snapshot, so
-    it archives nobody. managed: active members that the sync manages, by role.
+    They all stay unchanged. If there are many, we cannot trust the references of this snapshot, so it archives nobody.
+    managed: active members that the sync manages, by role.
     """
-    unknown = plan.rows.loc[plan.rows["reason"] == "unknown_org", "role"].value_counts()
-    for role, count in unknown.items():
-        people, there = int(count), managed.get(str(role), 0)
+    of = {role: [some.get("unknown_org", 0) for some in actions.values()] for role, actions in plan.reasons.items()}
+    for role, people in Counter({role: sum(counts) for role, counts in of.items()}).most_common():
+        there = managed.get(role, 0)
         if people > TOO_FEW and people > guards.unknown_org_share * there:
             message = (
-                f"{people} of {people_of(str(role), there)} in the directory name an org that the SIS does not list, "
+                f"{people} of {people_of(role, there)} in the directory name an org that the SIS does not list, "
                 "or one that is not a school, or this school and a role only in another one. Check what the SIS shares "
                 "with us and how its users name their schools."
             )

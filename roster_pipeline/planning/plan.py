@@ -31,6 +31,7 @@ from roster_pipeline.frames import PLAN_COLUMNS, Flags, column_of, persons_of, s
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.identity.identity_groups import identity_groups_of
 from roster_pipeline.identity.matching import match
+from roster_pipeline.named_frames import part
 from roster_pipeline.planning.decisions import PlanningContext
 from roster_pipeline.planning.field_changes import without_excluded
 from roster_pipeline.planning.plan_absent import absent_rows
@@ -75,7 +76,7 @@ class Plan:
         flags = truth(pc.is_in(strings(self.rows["action"]), value_set=strings(CHANGING)))
         if not flags.any():
             return hashlib.sha256().hexdigest()
-        changing = self.rows[["person_id", *texts, *values]][flags]
+        changing = part(self.rows, ("person_id", *texts, *values), flags)
         columns = {name: strings(changing[name]).to_pylist() for name in texts}
         columns |= {name: changing[name].tolist() for name in values}
         columns["person_id"] = [None if person < 0 else person for person in persons_of(changing).tolist()]
@@ -108,8 +109,9 @@ class Plan:
 
     @cached_property
     def absent(self) -> pd.DataFrame:
-        """The rows that archive somebody. We ask the SIS for these people."""
-        return self.rows[self.rows["action"] == "archive"]
+        """Who would be archived: person, role and records. We ask the SIS for these people."""
+        archives = truth(pc.equal(strings(self.rows["action"]), ARCHIVE))
+        return part(self.rows, ("person_id", "role", "sourced_ids"), archives)
 
     @property
     def asked(self) -> list[str]:

@@ -18,18 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import (
-    TEXT,
-    Array,
-    Flags,
-    Ints,
-    blanks,
-    column_of,
-    filled,
-    objects,
-    strings,
-    truth,
-)
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, column_of, filled, objects, strings, truth
 from roster_pipeline.identity.directory_frames import flags_of, numbers_of, places_of
 from roster_pipeline.identity.evidence import MatchKeys, bare, weigh
 from roster_pipeline.identity.identity_groups import LAST_PRESENT
@@ -40,6 +29,7 @@ from roster_pipeline.identity.match_keys import (
     persons_at,
     record_match_keys,
 )
+from roster_pipeline.named_frames import part
 from roster_pipeline.planning.decisions import PlanningContext
 from roster_pipeline.vocabulary import LEFT_REASONS, STATUS_RANK
 
@@ -211,7 +201,7 @@ def near_rows(roster: pd.DataFrame, here: Flags, absent: Persons, match_keys: li
     real = filled(number) & ~truth(pc.equal(strings(roster["number"]), strings(roster["sourced_id"])))
     bare_rows = np.flatnonzero(here & ~near & ~(comparable & (real | filled(email))))
     theirs = pa.array({name for each in match_keys for name in each.whole}, TEXT)
-    named = [_among(names, theirs) for names in _whole_names(roster[[*_GIVEN, *_FAMILY, _MIDDLE]].iloc[bare_rows])]
+    named = [_among(names, theirs) for names in _whole_names(part(roster, (*_GIVEN, *_FAMILY, _MIDDLE), bare_rows))]
     near[bare_rows[np.logical_or.reduce(named)]] = True
     return np.flatnonzero(near)
 

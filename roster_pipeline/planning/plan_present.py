@@ -24,6 +24,7 @@ from roster_pipeline.frames import (
 from roster_pipeline.identity.directory_frames import flags_of, numbers_of
 from roster_pipeline.identity.identity_groups import ROLE_OFF
 from roster_pipeline.identity.matching import BY
+from roster_pipeline.named_frames import framed
 from roster_pipeline.planning.decisions import (
     PlanningContext,
     PrimaryRecords,
@@ -212,7 +213,7 @@ def _frame(
     kinds = strings(identities.roster["number_kind"])
     writes = np.isin(action[rows], WRITING)
     fields = primary.fields[rows]
-    return pd.DataFrame(
+    return framed(
         {
             "action": column_of(pa.array(action[rows], TEXT)),
             "reason": column_of(pa.array(reason[rows], TEXT)),

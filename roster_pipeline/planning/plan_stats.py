@@ -12,9 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, persons_of, positions, strings, taken, truth
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, persons_of, positions, strings, taken, tally, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of, numbers_of, places_of
 from roster_pipeline.identity.evidence import STAFF, STUDENT, kind_of
+from roster_pipeline.named_frames import part
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan, announced_gone, archivals_of
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool, whole_school
@@ -28,6 +29,7 @@ _NOT_COUNTED = ("unmapped_role",)
 a fault of the snapshot."""
 
 
+_COUNTED_STATUSES = pa.array(["member", "rejected", "unmapped"], TEXT)
 _STUDENTS, _STAFF = (
     pa.array([role for role in ROLE_GROUPS if kind_of(role) == kind], TEXT) for kind in (STUDENT, STAFF)
 )
@@ -122,13 +124,13 @@ def plan_stats_of(
     address."""
     roles = plan.rostered
     people = people_by_role(roster)
-    managed = directory.managed["role"].value_counts()
-    records = roster["record_status"].isin(["member", "rejected", "unmapped"])
+    managed = tally(directory.managed["role"])
+    records = truth(pc.is_in(strings(roster["record_status"]), value_set=_COUNTED_STATUSES))
     rows = plan.rows
     archives = flags_of(rows["action"] == "archive")
-    there = {role: int(managed.get(role, 0)) + plan.settled.get(role, 0) for role in roles}
+    there = {role: managed[role] + plan.settled.get(role, 0) for role in roles}
     gone = announced_gone(rows, directory.announced)
-    left = directory.managed["role"][directory.managed.index.isin(gone)].value_counts()
+    left = tally(directory.managed["role"][np.isin(numbers_of(directory.managed.index), list(gone))])
     surprising = ~np.isin(persons_of(rows), list(gone))
     archived = rows[archives & surprising]
     lost = np.array([not set(records).isdisjoint(missing_part) for records in archived["sourced_ids"]], dtype=bool)
@@ -136,8 +138,8 @@ def plan_stats_of(
         snapshot=snapshot,
         history=history,
         counts={role: people.get(role, 0) for role in roles},
-        managed={role: number - int(left.get(role, 0)) for role, number in there.items()},
-        records=_counted(_role_or_known(roster[["role", "sourced_id"]][records], directory), roles),
+        managed={role: number - left[role] for role, number in there.items()},
+        records=_counted(_role_or_known(part(roster, ("role", "sourced_id"), records), directory), roles),
         rejected=_counted(_rejected_roles(rejected, directory), roles),
         contradictions=int((surprising & flags_of(rows["reason"] == "sis_still_answers")).sum()),
         today=today,
@@ -180,11 +182,11 @@ def people_by_role(roster: pd.DataFrame) -> dict[str, int]:
     """People by effective role: the strongest role that their records have here. Used for this snapshot and for the
     usual size.
     """
-    members = roster[["identity", "role"]][roster["record_status"] == "member"]
-    if members.empty:
+    member = truth(pc.equal(strings(roster["record_status"]), "member"))
+    if not member.any():
         return {}
-    identity = numbers_of(members["identity"])
-    rank = positions(strings(members["role"]), strings(ROLE_GROUPS))
+    identity = numbers_of(roster["identity"][member])
+    rank = positions(strings(roster["role"]), strings(ROLE_GROUPS))[member]
     strongest = np.full(identity.max() + 1, len(ROLE_GROUPS))
     np.minimum.at(strongest, identity, np.where(rank < 0, len(ROLE_GROUPS), rank))
     counts = np.bincount(strongest, minlength=len(ROLE_GROUPS))
@@ -209,17 +211,19 @@ def _role_or_known(frame: pd.DataFrame, directory: DirectoryFrames) -> pd.Series
 
 
 def _rejected_roles(rejected: pd.DataFrame, directory: DirectoryFrames) -> pd.Series[str]:
-    errors = rejected[(rejected["severity"] == "error") & (rejected["collection"] == "users")]
-    if errors.empty:
+    such = truth(pc.equal(strings(rejected["severity"]), "error"))
+    such &= truth(pc.equal(strings(rejected["collection"]), "users"))
+    if not such.any():
         return pd.Series(dtype="str")
+    errors = rejected[such]
     errors = errors[~errors.duplicated("sourced_id") | errors["sourced_id"].isna()]
     role = _role_or_known(errors, directory)
     return role[~((role == UNKNOWN) & errors["rule"].isin(_NOT_COUNTED))]
 
 
 def _counted(roles: pd.Series[str], rostered: tuple[str, ...]) -> dict[str, int]:
-    counts = roles.value_counts()
-    return {role: int(counts.get(role, 0)) for role in (*rostered, UNKNOWN)}
+    counts = tally(roles)
+    return {role: counts[role] for role in (*rostered, UNKNOWN)}
 
 
 def _shares(plan: Plan, among: Ints, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:

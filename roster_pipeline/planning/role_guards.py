@@ -17,6 +17,7 @@ from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.frames import persons_of, strings, taken, truth
 from roster_pipeline.identity.directory_frames import places_of
 from roster_pipeline.identity.names import name_key
+from roster_pipeline.named_frames import part
 from roster_pipeline.planning.findings import Finding, out_of, percent
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats
@@ -93,7 +94,7 @@ def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
     updating = truth(pc.equal(strings(plan.rows["action"]), UPDATE))
     for name, other in (("role", CONTACT), ("reason", CONTACTS_OFF)):
         updating &= ~truth(pc.equal(strings(plan.rows[name]), other))
-    rows = plan.rows[["person_id", "role", "changes"]][updating]
+    rows = part(plan.rows, ("person_id", "role", "changes"), updating)
     former = taken(strings(stats.roles), places_of(persons_of(rows), stats.roles)).to_pylist()
     counts, keyed, arrivals = Counter[str](), Counter[str](), Counter[str]()
     into: dict[str, dict[str, None]] = {}

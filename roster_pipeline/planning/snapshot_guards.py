@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from roster_pipeline.cleaning.field_values import CEDS
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.cleaning.quality_suite import Rule
 from roster_pipeline.errors import ABOUT_AGE
-from roster_pipeline.frames import Flags, persons_of, strings
+from roster_pipeline.frames import Flags, persons_of, records_of, strings, tally, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.named_frames import part
 from roster_pipeline.planning.findings import EVERYBODY, Finding, percent
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import ARCHIVE, CONTACT, Role, counted, day
@@ -144,7 +146,7 @@ def quality_findings(results: pd.DataFrame, rules: Sequence[Rule], snapshot_id: 
     the school tuned it. A rule without a result holds the archivals of every role, with any severity: a rule that was
     not tested has not passed.
     """
-    own = [line for line in results.astype(object).to_dict("records") if line["snapshot_id"] == snapshot_id]
+    own = [line for line in records_of(results) if line["snapshot_id"] == snapshot_id]
     tested_rules = {line["rule"] for line in own}
     missing = [rule.name for rule in rules if rule.name not in tested_rules]
     crashed = sorted({str(line["rule"]) for line in own if pd.isna(line["tested"])})
@@ -224,7 +226,8 @@ def whole_school(
 
     A list of changes does not say who came, because it names only those who changed.
     """
-    rows = rows[["person_id", "matched_by", "reason", "role", "action", "changes"]][rows["role"] != CONTACT]
+    names = ("person_id", "matched_by", "reason", "role", "action", "changes")
+    rows = part(rows, names, ~truth(pc.equal(strings(rows["role"]), CONTACT)))
     person = persons_of(rows)
     here = np.isin(person, directory.active_people)
     matched = rows["matched_by"].notna().to_numpy()
@@ -250,7 +253,7 @@ def whole_school(
 
 
 def _by_role(roles: pd.Series[str], such: Flags) -> dict[str, int]:
-    return dict(Counter(strings(roles).filter(pa.array(such)).drop_null().to_pylist()).most_common())
+    return dict(tally(strings(roles).filter(pa.array(such))).most_common())
 
 
 def _mostly(roles: pd.Series[str], such: Flags, among: Flags, more: Mapping[str, int]) -> dict[str, int]:

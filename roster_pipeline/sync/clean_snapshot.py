@@ -33,7 +33,7 @@ from roster_pipeline.directory.roster_rows import KEY, NUMBERS, POSITION, Earlie
 from roster_pipeline.directory.stored_frames import RECORDS, frame_of_table, table_of
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.frames import frame_of_documents, infrequent_collection, one_array
+from roster_pipeline.frames import frame_of_documents, infrequent_collection, one_array, records_of
 from roster_pipeline.planning.plan_stats import people_by_role
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError
@@ -120,8 +120,7 @@ def _counts(
     snapshot_id: int, by_role: Mapping[str, int], rejected: int, quality: pd.DataFrame, *, taken_over: bool = False
 ) -> CleanedCounts:
     results = [
-        {str(name): None if pd.isna(value) else value for name, value in row.items()}
-        for row in quality.to_dict("records")
+        {str(name): None if pd.isna(value) else value for name, value in row.items()} for row in records_of(quality)
     ]
     return CleanedCounts(snapshot_id, sum(by_role.values()), rejected, by_role, results, taken_over)
 

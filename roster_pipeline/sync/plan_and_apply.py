@@ -23,7 +23,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.earlier_lists import in_earlier_snapshots, never_listed, newcomers
 from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.errors import NO_ID
-from roster_pipeline.frames import infrequent_collection, persons_of, strings, truth
+from roster_pipeline.frames import infrequent_collection, persons_of, records_of, strings, truth
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import joined
 from roster_pipeline.planning import snapshot_guards
@@ -141,7 +141,7 @@ def plan_snapshot(
         rows=len(plan.rows) + settled,
         by_action=dict(actions.most_common()),
         held=int(judged.rows.loc[judged.rows["verdict"] == "hold", "rows"].sum()),
-        verdict=[{str(k): v for k, v in row.items()} for row in judged.rows.to_dict("records")],
+        verdict=[{str(k): v for k, v in row.items()} for row in records_of(judged.rows)],
     )
 
 
@@ -242,11 +242,12 @@ def _second_witness(
     zone, reports = school.settings.zone, []
     today = datetime.now(zone).date()
     with client_of(school.connection, limits) as client:
-        for role, rows in plan.absent.groupby("role"):
-            theirs = sorted({one for records in rows["sourced_ids"] for one in records}.intersection(asked))
-            alike = present & truth(pc.equal(roles, str(role)))
+        absent = list(zip(plan.absent["role"], plan.absent["sourced_ids"], strict=True))
+        for role in sorted({role for role, _ in absent}):
+            theirs = sorted({one for of, records in absent if of == role for one in records}.intersection(asked))
+            alike = present & truth(pc.equal(roles, role))
             shown = ids.filter(pa.array(alike if alike.any() else present)).to_pylist()
-            reports += [client.witness(theirs, school_sourced_id, shown, today, zone, str(role))] if theirs else []
+            reports += [client.witness(theirs, school_sourced_id, shown, today, zone, role)] if theirs else []
         report = joined(reports)
         learned = dict(client.learned)
     with database.begin() as conn:

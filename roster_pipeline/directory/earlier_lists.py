@@ -30,14 +30,16 @@ LATELY = timedelta(hours=36)
 _SAME_SOURCE = """
 with earlier as (
     select s.id, s.roster_id, s.school_sourced_id = now.school_sourced_id
-        and coalesce(s.proof ->> 'place', now.proof ->> 'place') is not distinct from now.proof ->> 'place' as same
+        and coalesce(s.proof ->> 'system' = now.proof ->> 'system', s.proof ->> 'place' = now.proof ->> 'place', true)
+        as same
     from snapshot now join snapshot s on (s.school_id, s.connection_id) = (now.school_id, now.connection_id)
     where now.id = :snapshot and s.id < now.id
 )
 select array_agg(id order by id) filter (where same and roster_id is not null) as lists
 from earlier having not bool_and(same)
 """
-"""The earlier snapshots of a school from the present address and org; no row if there is no snapshot of another one."""
+"""The earlier snapshots of a school from the present system and org; no row if there is no snapshot of another one. The
+place is the address as it was written. Older snapshots noted it alone, or nothing."""
 
 
 def in_earlier_snapshots(

@@ -19,7 +19,7 @@ from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
 from roster_pipeline.oneroster.bundle import MISSED, pull_bundle
 from roster_pipeline.oneroster.collections.delta import PROVED, NamedChanges
 from roster_pipeline.oneroster.errors import OneRosterError, TooSlow
-from roster_pipeline.oneroster.http.endpoint import Limits
+from roster_pipeline.oneroster.http.endpoint import Limits, system_of
 from roster_pipeline.oneroster.records.known_users import KnownUsers
 from roster_pipeline.oneroster.records.orgs import ENROLLMENTS_UNKNOWN
 from roster_pipeline.org_tree import is_gone, is_school
@@ -219,6 +219,7 @@ def _finish(
     """Apply a delta to its base, judge the age, and compare a whole pull with lists that may replace it."""
     source = school.connection
     proof["place"] = delta_base.place_of(source.settings.url)
+    proof["system"] = delta_base.place_of(system_of(source.settings.url))
     with database.begin() as conn:
         unbroken = MISSED not in proof.get("problems", ())
         base = delta_base.delta_base_of(conn, source, scope, before=pull_id, complete=unbroken)

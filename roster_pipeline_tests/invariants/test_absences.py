@@ -61,6 +61,8 @@ CHANGES = st.lists(
     max_size=5,
 )
 BUNDLES: tuple[Bundle, ...] = ("older", "ahead", "again", "next")
+COPY = "?of=copy"
+"""The end of an address of another system on the same server."""
 seen = Counter[str]()
 _numbers = count(1)
 
@@ -139,11 +141,11 @@ class Absences(RuleBasedStateMachine):
         self.day(changes, hours, "next")
 
     @precondition(lambda self: self.source.kind == "rest")
-    @rule(changes=CHANGES, hours=st.integers(12, 20))
-    def another_address(self, changes: list[tuple[str, int, int]], hours: int) -> None:
-        """As `day`, and somebody changes the address, or changes it back."""
-        self.model.address = 1 - self.model.address
-        self.school.set_connection(url=self.source.url + "/" * self.model.address)
+    @rule(changes=CHANGES, hours=st.integers(12, 20), ending=st.sampled_from(("", "/", COPY, f"/{COPY}")))
+    def another_address(self, changes: list[tuple[str, int, int]], hours: int, ending: str) -> None:
+        """As `day`, and somebody changes the address, or only its spelling."""
+        self.model.address = int(COPY in ending)
+        self.school.set_connection(url=self.source.url + ending)
         self.day(changes, hours, "next")
 
     def _happen(self, what: str, student: Student, pick: int) -> None:

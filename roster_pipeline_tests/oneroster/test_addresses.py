@@ -3,7 +3,7 @@
 import pytest
 
 from roster_pipeline.oneroster import NotOneRoster, WrongAddress
-from roster_pipeline.oneroster.http.endpoint import roots, segment, token_urls, understand, with_query
+from roster_pipeline.oneroster.http.endpoint import roots, segment, system_of, token_urls, understand, with_query
 from roster_pipeline_tests.oneroster.client_helpers import Start
 
 
@@ -139,3 +139,35 @@ def test_ids_become_one_path_segment() -> None:
 
 def test_blanks_and_quotes_are_percent_encoded() -> None:
     assert with_query("https://h/x?a=1", [("filter", "role='a b'")]) == "https://h/x?a=1&filter=role%3D%27a%20b%27"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        *(
+            "http://sis.example.org/x/ims/oneroster/v1p1",
+            "https://SIS.Example.org./x",
+            "https://sis.example.org:443/x/",
+        ),
+        *("https://sis.example.org//x/ims/oneroster/v1p2/users?limit=5", "https://sis.example.org/x/ims/oneroster"),
+    ],
+)
+def test_a_system_is_the_same_however_its_address_is_written(spelled: str) -> None:
+    assert system_of(spelled) == system_of("https://sis.example.org/x/ims/oneroster/rostering/v1p2")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *("https://test.example.org/x", "https://sis.example.org/test", "https://sis.example.org:8443/x"),
+        *("https://sis.example.org/x?school=2", "https://sis.example.org/ims/oneroster/v1p1/x"),
+        *("https://sis.example.org", "sftp://sis.example.org/x"),
+    ],
+)
+def test_another_server_tenant_or_query_is_another_system(other: str) -> None:
+    assert system_of(other) != system_of("https://sis.example.org/x")
+
+
+def test_a_folder_of_bundles_is_the_same_however_its_address_is_written() -> None:
+    assert system_of("sftp://Files.example.org:22/out//") == system_of("sftp://files.example.org/out")
+    assert system_of("sftp://files.example.org/Out") != system_of("sftp://files.example.org/out")

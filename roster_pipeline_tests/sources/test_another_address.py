@@ -12,7 +12,7 @@ from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.lasting_decisions import announce_leavers
 from roster_pipeline.services import decisions
-from roster_pipeline_tests.sources.conftest import BIRCH, School, Source, pupil, served
+from roster_pipeline_tests.sources.conftest import BIRCH, ROOT, School, Source, pupil, served
 from roster_pipeline_tests.sources.test_guards import approve
 
 PUPILS = [pupil(place) for place in range(40)]
@@ -147,6 +147,25 @@ def test_people_of_an_earlier_org_of_the_school_wait(database: Database, rest: S
     school.choose(school_id=BIRCH["sourcedId"])
     assert {school.sync()[who] for who in NEWCOMERS} == {"moved_school"}
     assert (school.guards, len(school.present)) == ({"never_listed"}, 40)
+
+
+def test_another_spelling_of_the_address_holds_nobody(database: Database, source: Source) -> None:
+    school = begun(database, source)
+    school.set_connection(url=source.url.removesuffix(ROOT).replace("http:", "HTTP:") + "//")
+    source.users = PUPILS[1:]
+    assert school.sync()["st0"] == "left"
+    assert (school.guards, "st0" in school.present) == (set(), False)
+
+
+@pytest.mark.parametrize(
+    "noted", [pytest.param("- 'system'", id="place"), pytest.param("- 'system' - 'place'", id="no")]
+)
+def test_snapshots_of_an_earlier_version_hold_nobody(database: Database, rest: Source, noted: str) -> None:
+    school = begun(database, rest)
+    school.execute(f"update snapshot set proof = proof {noted}")
+    rest.users = PUPILS[1:]
+    assert school.sync()["st0"] == "left"
+    assert (school.guards, "st0" in school.present) == (set(), False)
 
 
 def test_another_name_of_the_same_org_holds_nobody(database: Database, rest: Source) -> None:

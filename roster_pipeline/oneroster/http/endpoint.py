@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit, urlunspli
 import httpx
 
 from roster_pipeline.oneroster.errors import WrongAddress
+from roster_pipeline.oneroster.http.addresses import is_bundle_url
 
 ROOT_1_2 = "/ims/oneroster/rostering/v1p2"
 ROOT_1_1 = "/ims/oneroster/v1p1"
@@ -34,6 +35,8 @@ OWN_PARAMETERS = frozenset(("limit", "offset", "sort", "orderby", "filter", "fie
 
 _VERSION_SEGMENT = re.compile(r"^v1p([012])$", re.IGNORECASE)
 _OTHER_SERVICE = re.compile(r"/ims/oneroster/(gradebook|resources)/v1p2", re.IGNORECASE)
+_ANY_ROOT = re.compile(r"(?:/ims(?:/oneroster(?:/(?:rostering|gradebook|resources))?)?)?(?:/v1p[012])?$", re.IGNORECASE)
+_USUAL_PORT = re.compile(r"\.?(?::(?:22|80|443))?$")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _HOST = re.compile(r"[\w.:\[\]-]{1,253}")
 SignInKind = Literal["auto", "oauth2", "oauth1", "bearer"]
@@ -84,10 +87,14 @@ def understand(pasted: str) -> Address:
         )
     name = f"[{host}]" if ":" in host else host
     origin = f"{parts.scheme.lower()}://{name}" + (f":{port}" if port is not None else "")
-    segments = re.sub(r"/{2,}", "/", parts.path).rstrip("/").split("/")
+    segments = _plain_path(parts.path).split("/")
     while len(segments) > 1 and segments[-1].lower() in COLLECTIONS:
         segments.pop()
     return Address(origin, "/".join(segments), _kept_query(parts.query))
+
+
+def _plain_path(path: str) -> str:
+    return re.sub(r"/{2,}", "/", path).rstrip("/")
 
 
 def _kept_query(query: str) -> str:
@@ -137,6 +144,17 @@ def _before_the_root(path: str) -> str:
     if path.lower().endswith("/ims"):
         return path[:-4]
     return path
+
+
+def system_of(url: str) -> str:
+    """The address without what only spells it: https or http, capitals, a usual port, slashes, and the root of one
+    version. Two systems on one server differ in the path before the root, or in the query."""
+    parts = urlsplit(url)
+    server = _USUAL_PORT.sub("", parts.netloc.lower())
+    if is_bundle_url(url):
+        return f"{parts.scheme}://{server}{_plain_path(parts.path)}"
+    address = understand(url)
+    return f"{server}{_ANY_ROOT.sub('', address.path)}?{address.query}"
 
 
 def token_urls(address: Address, roots_tried: Iterable[Root]) -> list[str]:

@@ -91,7 +91,7 @@ class PeopleFile:
 
 def read_people_file(data: bytes) -> PeopleFile:
     """Read a CSV or XLSX file. The names of the columns are in the first of the rows at the top in which a column is a
-    name of people, else in the first row that is not empty. Raises FileUnusable."""
+    name of people, else in the first row with two cells. Raises FileUnusable."""
     if len(data) > LARGEST_FILE:
         raise FileUnusable(
             f"The file is larger than {LARGEST_FILE // _MIB} MB.", "Leave out columns and sheets that are not needed."
@@ -101,7 +101,9 @@ def read_people_file(data: bytes) -> PeopleFile:
     top = list(islice(filled, FIRST_LINES))
     if not top:
         raise FileUnusable("The file is empty.", "Choose a file with a row of column names and a row for each person.")
-    place = _header([cells for _, cells in top]) or 0
+    place = _header([cells for _, cells in top])
+    if place is None:
+        place = next((place for place, (_, cells) in enumerate(top) if sum(map(bool, cells)) > 1), 0)
     names = top[place][1]
     while names and not names[-1]:
         names = names[:-1]
@@ -141,7 +143,7 @@ def _csv(data: bytes) -> Iterator[list[str]]:
     text = text[noted.end() :] if noted else text
     top = [line for line in text[: MOST_COLUMNS * LONGEST_CELL].splitlines() if line.strip()][:FIRST_LINES]
     split = {one: [line.split(one) for line in top] for one in _SEPARATORS}
-    likely = {one: (_header(lines) is not None, max(map(len, lines), default=0)) for one, lines in split.items()}
+    likely = {one: (_header(lines) is not None, sum(map(len, lines))) for one, lines in split.items()}
     separator = noted[1] if noted else max(_SEPARATORS, key=lambda one: likely[one])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:

@@ -144,6 +144,14 @@ def test_a_list_is_found_below_a_title_and_beside_other_sheets(data: bytes) -> N
     assert (read.header, [cells for _, cells in read.rows]) == (HEADER, [ADA])
 
 
+@pytest.mark.parametrize("title", [pytest.param([], id="no title"), pytest.param(TITLE, id="title")])
+def test_columns_with_names_in_another_language_are_found_although_some_lines_have_commas(title: list[str]) -> None:
+    header, people = ["Vorname", "Nachname"], [["Ada", "Lovelace, Dr."], ["Kim", "Lee"], ["Alan", "Turing"]]
+    data = "\n".join(";".join(cells) for cells in (title, header, *people))
+    read = read_people_file(data.encode())
+    assert (read.header, [cells for _, cells in read.rows]) == (header, people)
+
+
 def test_a_list_in_two_sheets_is_refused_because_one_of_them_would_be_left_out() -> None:
     with pytest.raises(FileUnusable, match="Several sheets"):
         read_people_file(book_of(("visible", [HEADER, ADA]), ("visible", [HEADER, ["Alan", "Turing"]])))

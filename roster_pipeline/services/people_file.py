@@ -37,9 +37,8 @@ MOST_ELEMENTS = MOST_ROWS * MOST_COLUMNS * 4
 LONGEST_CELL = 500
 _ZIP = b"PK\x03\x04"
 _SEPARATORS = (",", ";", "\t", "|")
-_NOTE = re.compile(r"\s*sep=(.)[\s,;]*?\r?\n")
-"""The first line of a CSV file in which a program notes the separator."""
-FIRST_LINES = 10  # those in which the names of the columns are searched; a title may stand above them
+FIRST_LINES = 10
+"""The lines in which the names of the columns are searched. A title, or a note such as `sep=;`, may stand above."""
 COLUMNS: dict[str, tuple[str, ...]] = {
     "given_name": ("given name", "first name", "forename"),
     "family_name": ("family name", "last name", "surname"),
@@ -139,12 +138,10 @@ def _csv(data: bytes) -> Iterator[list[str]]:
                     'In your spreadsheet, save the list as XLSX, or as "CSV UTF-8".',
                 ) from None
             text = data.decode("cp1252", "replace")
-    noted = _NOTE.match(text)
-    text = text[noted.end() :] if noted else text
     top = [line for line in text[: MOST_COLUMNS * LONGEST_CELL].splitlines() if line.strip()][:FIRST_LINES]
     split = {one: [line.split(one) for line in top] for one in _SEPARATORS}
     likely = {one: (_header(lines) is not None, sum(map(len, lines))) for one, lines in split.items()}
-    separator = noted[1] if noted else max(_SEPARATORS, key=lambda one: likely[one])
+    separator = max(_SEPARATORS, key=lambda one: likely[one])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         for cells in reader:

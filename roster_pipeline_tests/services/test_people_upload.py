@@ -144,7 +144,9 @@ def test_a_list_is_found_below_a_title_and_beside_other_sheets(data: bytes) -> N
     assert (read.header, [cells for _, cells in read.rows]) == (HEADER, [ADA])
 
 
-@pytest.mark.parametrize("title", [pytest.param([], id="no title"), pytest.param(TITLE, id="title")])
+@pytest.mark.parametrize(
+    "title", [pytest.param([], id="no title"), pytest.param(TITLE, id="title"), pytest.param(["sep=", ""], id="note")]
+)
 def test_columns_with_names_in_another_language_are_found_although_some_lines_have_commas(title: list[str]) -> None:
     header, people = ["Vorname", "Nachname"], [["Ada", "Lovelace, Dr."], ["Kim", "Lee"], ["Alan", "Turing"]]
     data = "\n".join(";".join(cells) for cells in (title, header, *people))

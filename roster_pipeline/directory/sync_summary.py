@@ -25,9 +25,8 @@ from roster_pipeline.settings.school import SchoolSettings
 
 ONE_PERSON = "one_person"
 """A value in the proof of a snapshot that has the records of the snapshot before, with newer records of one person."""
-HISTORY = 14
-"""How many good snapshots count: the usual size of a role is the median of the newest, and a role that shrinks slowly
-is compared with the largest of all."""
+HISTORY = 7
+"""The usual size of a role is the median of this many good snapshots."""
 _GOOD = """
 select {} as one, s.id from snapshot s
 where s.school_id = :school and s.complete and s.mode <> 'delta' and s.counts ? 'roles'
@@ -43,7 +42,7 @@ order by s.id desc limit {}
 UNUSUAL = ("people_missing", "strangers", "empty_role", "no_orgs", "shrunk_role", "rejected")
 """Guards that look at the received data, not at the changes. They hold everything, also creations. An approval settles
 their findings, and then the snapshot is good."""
-LOSSES = ("archivals", "archive_most", "shrunk_role")
+LOSSES = ("archivals", "archive_most", "slow_loss", "shrunk_role")
 """Guards that hold archivals for how many they are. An approval of them settles the size of the roles too."""
 UNLIKE_BEFORE = "unlike_before"
 """If this guard found something in a night, later nights are not compared with that night until somebody approves

@@ -26,6 +26,7 @@ REPEATS: dict[str, tuple[str, ...]] = {
     "people_missing": _ABSENCES,
     "archivals": (*_ABSENCES, "people_missing", "part_missing", "never_listed"),
     "archive_most": (*_ABSENCES, "people_missing", "part_missing", "never_listed"),
+    "slow_loss": (*_ABSENCES, "people_missing", "part_missing", "never_listed", "archivals", "archive_most"),
     "small_role": ("no_orgs", "empty_role", "shrunk_role"),
     "creations": ("strangers",),
     "updates": ("rekeyed", "lower_grades"),

@@ -39,9 +39,6 @@ from roster_pipeline.vocabulary import (
     role_name,
 )
 
-USUAL = 7
-"""The usual size of a role is the median of this many good snapshots."""
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -226,23 +223,16 @@ def _without_orgs(role: str, stats: PlanStats, guards: Guards) -> Iterator[Findi
 
 
 def _shrunk(role: str, people: int, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
-    """A role that is smaller than usual, or that shrank over many nights, whose usual size follows it."""
+    """A role that is smaller than usual. One that shrinks over many nights is the matter of `slow_loss`."""
     sizes = stats.history[role].dropna().to_numpy(dtype=float) if role in stats.history else np.zeros(0)
-    if not len(sizes):
-        return
-    usual, most = float(np.median(sizes[-USUAL:])), float(sizes.max())
-    slow = {"actions": (ARCHIVE,), "roles": (role,)}
-    for size, compared, holds in (
-        (usual, f", {counted(round(usual), 'is', 'are')} usual", {}),
-        (most, f"; in the last {len(sizes)} good syncs there were up to {round(most):,}", slow),
-    ):
-        lost, limit = size - people, guards.shrink_share * size
-        few = size < guards.archive_small_role and lost <= guards.archive_always_allowed
-        if size > 0 and lost > limit and not few:
-            message = f"{people_of(role, people)} came{compared}: {percent(lost / size)} fewer."
-            which: dict[str, Any] = {"about": role, "people": {role: lost}, "allowed": limit, **holds}
-            yield Finding("shrunk_role", message, lost / size, guards.shrink_share, **which)
-            return
+    usual = float(np.median(sizes)) if len(sizes) else 0.0
+    lost, limit = usual - people, guards.shrink_share * usual
+    few = usual < guards.archive_small_role and lost <= guards.archive_always_allowed
+    if usual > 0 and lost > limit and not few:
+        usually = counted(round(usual), "is", "are")
+        message = f"{people_of(role, people)} came, {usually} usual: {percent(lost / usual)} fewer."
+        which: dict[str, Any] = {"about": role, "people": {role: lost}, "allowed": limit}
+        yield Finding("shrunk_role", message, lost / usual, guards.shrink_share, **which)
 
 
 def _rejections(stats: PlanStats, guards: Guards) -> Iterator[Finding]:

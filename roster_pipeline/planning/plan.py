@@ -45,7 +45,7 @@ _OWN_WITNESS = ("disabled", "not_enrolled")
 records are active, so it is not asked for them. It is asked for the other records of the same person."""
 EXEMPTED = "exempted"
 _sorted_json = msgspec.json.Encoder(order="sorted").encode
-COUNT_ARCHIVALS = ("archivals", "archive_most", "missing_elsewhere")
+COUNT_ARCHIVALS = ("archivals", "archive_most", "missing_elsewhere", "slow_loss")
 """The guards that only count how many people go. They do not hold the archival of an announced leaver."""
 
 

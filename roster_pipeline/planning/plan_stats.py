@@ -18,6 +18,7 @@ from roster_pipeline.identity.evidence import STAFF, STUDENT, kind_of
 from roster_pipeline.named_frames import part
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan, announced_gone, archivals_of
+from roster_pipeline.planning.slow_losses import Loss, losses_of
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool, whole_school
 from roster_pipeline.vocabulary import ID_REASSIGNED, ROLE_GROUPS, WRITING
 
@@ -58,7 +59,8 @@ class PlanStats:
     become staff, and the reverse. roles: person to role of the active members. unlike: comparison with the connection's
     earlier good snapshots. announced: which rows of the plan archive an announced leaver. No number here counts such a
     person. missing_part, never_listed: people who would be archived, and who were in a part of a file that the new one
-    may lack, or in no list of the present address.
+    may lack, or in no list of the present address. losses: of the roles of which the plan archives somebody, over some
+    weeks.
     """
 
     snapshot: SnapshotFacts
@@ -84,6 +86,7 @@ class PlanStats:
     announced: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
     missing_part: dict[str, int] = field(default_factory=dict)
     never_listed: dict[str, int] = field(default_factory=dict)
+    losses: dict[str, tuple[Loss, ...]] = field(default_factory=dict)
 
 
 _OF_ROWS = ("counts", "managed", "records", "rejected", "rekeyed", "without_org", "reassigned", "claimed", "school")
@@ -118,10 +121,11 @@ def plan_stats_of(
     today: date,
     missing_part: Collection[str] = (),
     never_listed: Collection[int] = (),
+    recent: pd.DataFrame | None = None,
 ) -> PlanStats:
     """Collect the numbers of one plan, after its witnesses answered. roster: with the records of settled people.
     missing_part: records of a part of a file that the new one may lack. never_listed: people in no list of the present
-    address."""
+    address. recent: who was lost (`slow_losses.losses_of`), if the plan archives anybody."""
     roles = plan.rostered
     people = people_by_role(roster)
     managed = tally(directory.managed["role"])
@@ -157,6 +161,7 @@ def plan_stats_of(
         announced=archivals_of(rows, gone),
         missing_part=_by_role(archived["role"][lost]),
         never_listed=_by_role(archived["role"][np.isin(persons_of(archived), list(never_listed))]),
+        losses={} if recent is None else losses_of(recent, archived, directory.managed, gone),
     )
 
 

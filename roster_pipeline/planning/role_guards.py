@@ -80,6 +80,7 @@ def role_findings(plan: Plan, stats: PlanStats, guards: Guards) -> Iterator[Find
     numbers = _numbers(plan, stats)
     by_size = list(_by_size(numbers, guards))
     yield from by_size
+    yield from _slow_losses(stats, guards)
     loud = {role for finding in by_size for role in finding.roles or ()}
     yield from _few_archivals(numbers, guards, loud)
     yield from _small_roles(numbers, guards, loud)
@@ -200,6 +201,24 @@ def doubted_archivals(stats: PlanStats) -> Iterator[Finding]:
             "present one never had them. Is it a test system, or an old copy?"
         )
         yield Finding("never_listed", message, people, 0, (ARCHIVE,), (role,), about=role, people={role: people})
+
+
+def _slow_losses(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
+    """Archivals of a role that is losing people night after night."""
+    for role, losses in stats.losses.items():
+        for loss in losses:
+            limit = guards.slow_loss_share * loss.of
+            if loss.people > limit and not passes_as_small(loss.people, loss.of, guards):
+                without = "" if loss.all_grades else " below the highest grade"
+                message = (
+                    f"{loss.people} of {people_of(role, loss.of)}{without} would have been archived within {loss.days} "
+                    f"days, {loss.now} of them now: {percent(loss.people / loss.of)}."
+                )
+                yield Finding(
+                    "slow_loss", message, loss.people / loss.of, guards.slow_loss_share, (ARCHIVE,), (role,),
+                    about=role, people={role: loss.people}, allowed=limit,
+                )  # fmt: skip
+                break
 
 
 def passes_as_small(going: int, there: int, guards: Guards) -> bool:

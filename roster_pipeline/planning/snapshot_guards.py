@@ -57,7 +57,7 @@ NOT_TESTED = "The quality of this list was not tested, so nothing proves that ab
 _NOT_EXPECTED = ("excluded", "not_linked", "archive_off", "exempted")
 """Reasons of absent people who are not expected to come. With Archive off, people who left stay active."""
 _NO_MEMBERS = ("role_off", "org_below", "unknown_org", "rejected_record")
-_YEAR = {grade: place for place, grade in enumerate(CEDS) if grade not in ("PS", "UG", "AE", "OTHER")}
+YEARS = {grade: place for place, grade in enumerate(CEDS) if grade not in ("PS", "UG", "AE", "OTHER")}
 """School years in order, the youngest first."""
 
 
@@ -294,5 +294,5 @@ def school_findings(school: WholeSchool, guards: Guards, *, first_sync: bool) ->
 
 def _falls(changes: dict[str, list[object]]) -> bool:
     """Whether a row moves somebody to a younger grade."""
-    old, new = (_YEAR.get(str(grade)) for grade in changes.get("grade", (None, None)))
+    old, new = (YEARS.get(str(grade)) for grade in changes.get("grade", (None, None)))
     return old is not None and new is not None and new < old

@@ -45,9 +45,9 @@ SEPARATORS = re.compile(r"[\s,;]+")
 LONGEST_RAISE = timedelta(days=92)
 """The longest raise of a limit. If a limit has to be higher for longer than a term, change the setting."""
 RAISABLE = (
-    "archive_share", "archive_most", "create_share", "restore_share", "update_share", "update_key_share",
-    "shrink_share", "missing_share", "strangers_share", "lower_grades_share", "rekeyed_share", "moved_keys",
-    "rejected_share_archive", "rejected_share_all", "unknown_org_share",
+    "archive_share", "archive_most", "slow_loss_share", "shrink_share", "create_share", "restore_share",
+    "update_share", "update_key_share", "missing_share", "strangers_share", "lower_grades_share", "rekeyed_share",
+    "moved_keys", "rejected_share_archive", "rejected_share_all", "unknown_org_share",
 )  # fmt: skip
 """The limits that can be higher until a day: those of guards whose findings a person can approve."""
 

@@ -27,6 +27,7 @@ BY_SIZE = {"create_share": vocabulary.CREATE, "restore_share": vocabulary.RESTOR
 """Guards on the share of a role that one action concerns."""
 BY_FINDING = {
     "shrink_share": ("shrunk_role",),
+    "slow_loss_share": ("slow_loss",),
     "update_key_share": ("key_updates",),
     "missing_share": ("people_missing",),
     "strangers_share": ("strangers",),

@@ -85,8 +85,7 @@ LONGEST_NAME = 200
 ANY_SCHOOL = "any"
 """The School ID of settings that belong to no school."""
 MOST_RECIPIENTS = 20
-"""The number of recipients of one school's report. It is checked when settings are saved, so that older settings can
-still be read."""
+"""The recipients of one school's report. Checked when settings are saved, so that older ones can still be read."""
 TOO_MANY_RECIPIENTS = f"Name at most {MOST_RECIPIENTS} recipients; for more people use one address of a mailing list."
 
 
@@ -205,6 +204,7 @@ class Guards(_Settings):
     archive_always_allowed: int = Field(default=5, ge=0)
     archive_small_role: int = Field(default=50, ge=0)
     archive_most: int = Field(default=500, ge=0)
+    slow_loss_share: Share = 0.20
     create_share: Share = 0.25
     restore_share: Share = 0.25
     update_share: Share = 0.75

@@ -1,7 +1,5 @@
 """Plan: compares the roster with the directory as it is now, asks the second witness, judges the plan and stores it.
-Apply: makes the changes that the stored verdict allows.
-
-If the directory has changed meanwhile, apply plans again first.
+Apply: makes the changes that the stored verdict allows. If the directory has changed meanwhile, it plans again first.
 """
 
 from collections import Counter
@@ -21,6 +19,7 @@ from roster_pipeline.directory import lasting_decisions, plans, rosters, school_
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.earlier_lists import in_earlier_snapshots, never_listed, newcomers
+from roster_pipeline.directory.recent_losses import recent_losses
 from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.errors import NO_ID
 from roster_pipeline.frames import infrequent_collection, persons_of, records_of, strings, truth
@@ -31,6 +30,7 @@ from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan, announced_gone, make_plan, says_nothing, usual_sizes
 from roster_pipeline.planning.plan_stats import PlanStats, plan_stats_of, stats_of_numbers
+from roster_pipeline.planning.slow_losses import LATELY, LONG
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError, plan_input
 from roster_pipeline.sync.clean_snapshot import clean_if_numbers_moved
@@ -203,10 +203,10 @@ def _compared(
     if gone:
         earlier = database.call(in_earlier_snapshots, school.connection.id, [int(one) for one in history.index], gone)
         history = usual_sizes(history, earlier, gone)
-    lost = maybe_lost(database, school.connection, plan.absent["sourced_ids"])
-    absent = persons_of(plan.absent).tolist()
-    strange = database.call(never_listed, *of_snapshot, absent) if absent else set()
-    stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today, lost, strange)
+    lost, absent = maybe_lost(database, school.connection, plan.absent["sourced_ids"]), persons_of(plan.absent).tolist()
+    unseen = database.call(never_listed, *of_snapshot, absent) if absent else set()
+    recent = database.call(recent_losses, school, lately=LATELY, long=LONG) if absent else None
+    stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today, lost, unseen, recent)
     return given, plan, replace(stats, unlike=unlike)
 
 

@@ -105,7 +105,11 @@ class CheckedDistrict:
             person.links = set(links) & self.sis.records.keys()
             person.not_theirs = set(shown["not theirs"])
             person.masters = dict(shown["masters"])
+            before = person.members
             person.members = {school: Membership(*told) for school, told in shown["members"].items()}
+            for school, member in person.members.items():
+                was = before.get(school)
+                member.lost = member.by == "sync" and (was is None or was.status == "active" or was.lost)
             person.excluded = shown["excluded"]
             self.model.people.append(person)
         self._check_people()

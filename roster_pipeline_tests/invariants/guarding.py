@@ -8,7 +8,7 @@ from roster_pipeline_tests.invariants.rules import CHANGING, SMALL_SCHOOLS, Scho
 FEW = 2
 """One or two people are no share of anything; archivals have a rule of their own."""
 SMALL_ROLE = 50
-NIGHTS, MOST_NIGHTS = 7, 14
+NIGHTS = 7
 MOVED = 3
 """At most this many people may get values that somebody else had until now."""
 
@@ -56,8 +56,8 @@ class Role:
     school. expected: known people, and how many of them did not come. came: people of roles that have members, and how
     many of them are new. moved: rows that give somebody a value of another known person; swapped: whether a whole
     identity moved; given_up: rows of those who gave it up, and of new people with a key of a member. other_kind: rows
-    that make a student a member of staff, or the reverse. lower: students who would go down a grade. Announced leavers
-    who are gone do not count.
+    that make a student a member of staff, or the reverse. lower: students who would go down a grade. losses: how many
+    were lost in weeks, and of how many. Announced leavers who are gone do not count.
     """
 
     rostered: tuple[str, ...]
@@ -77,6 +77,7 @@ class Role:
     given_up: frozenset[int] = frozenset()
     other_kind: frozenset[int] = frozenset()
     lower: int = 0
+    losses: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
 
     def rows(self, role: str, action: str) -> int:
         """The number of rows of the plan."""
@@ -95,7 +96,7 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
     unusual = False
 
     def hold(why: str, role: str = "*", *actions: str) -> None:
-        if why in ("archivals", "archivals while others are held", "role shrank slowly"):
+        if why.startswith("archivals"):
             losses.add(role)
         found = {(role, action): why for action in actions or CHANGING}
         held.update(found)
@@ -114,7 +115,6 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
         unusual = True
     if _many(facts.lower, 0.2, facts.managed.get("student", 0)):
         hold("students go down a grade")
-    lately = facts.history[-MOST_NIGHTS:]
     for role in facts.rostered:
         people, there = facts.counts[role], facts.managed[role]
         new, found = facts.anew[role]
@@ -138,9 +138,10 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
         usual = [sizes[role] for sizes in facts.history[-NIGHTS:] if role in sizes]
         if usual and _shrank(median(usual) - people, median(usual)):
             hold("role shrank")
+            losses.add(role)
             unusual = True
-        elif usual and _shrank((most := max(recent[role] for recent in lately if role in recent)) - people, most):
-            hold("role shrank slowly", role, "archive")
+        if any(_shrank(lost, of) for lost, of in facts.losses.get(role, ())):
+            hold("archivals night after night", role, "archive")
     for role, action, why in _sizes(facts):
         hold(why, role, action)
     loud = {role for role, _, _ in _sizes(facts)}

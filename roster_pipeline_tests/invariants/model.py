@@ -136,7 +136,7 @@ class Model:
         ]
         held = [row for row in held if row in doing]
         self._count_absences(school, humans, judged)
-        self._carry_out(school, [row for row in doing if row not in held])
+        self._carry_out(school, [row for row in doing if row not in held], looked_at=state.announced)
         state.waiting = held
         changing = [row.human for row in (*doing, *refused)]
         quiet = [human for human in humans if human.role and not human.conflict and human not in changing]
@@ -161,7 +161,7 @@ class Model:
         """Carry out the waiting rows, all of them or one role's rows of one kind."""
         state = self.schools[school]
         done = [row for row in state.waiting if part in (None, (row.role, row.action))]
-        self._carry_out(school, done)
+        self._carry_out(school, done, looked_at={row.person.serial for row in done if row.person})
         self._remember([human for human in state.unheard if part in (None, (human.role, "update"))])
         state.waiting, state.synced = [row for row in state.waiting if row not in done], True
         for person in state.uncounted:
@@ -169,7 +169,10 @@ class Model:
         state.uncounted = []
         counts, _, roles = state.sizes[-1]
         state.sizes[-1] = (counts, not state.waiting, roles)
-        state.unusual = state.unusual or any(part in (None, (role, "archive")) for role in state.losses)
+        settled = {role for role in state.losses if part in (None, (role, "archive"))}
+        state.unusual = state.unusual or bool(settled)
+        for member in [p.members[school] for p in self.people if school in p.members]:
+            member.lost = member.lost and member.role not in settled
         if state.unusual and not state.waiting:
             state.sizes[:-1] = [(before, False, theirs) for before, _, theirs in state.sizes[:-1]]
 
@@ -304,12 +307,14 @@ class Model:
             if human.person is not None:
                 human.remember(human.person)
 
-    def _carry_out(self, school: str, rows: list[Row]) -> None:
+    def _carry_out(self, school: str, rows: list[Row], looked_at: set[int]) -> None:
+        """looked_at: serials of people whose archival somebody announced or approved."""
         for row in rows:
             person = row.person
             if row.action == "archive":
                 assert person is not None
-                person.members[school].status, person.members[school].by = "archived", "sync"
+                member = person.members[school]
+                member.status, member.by, member.lost = "archived", "sync", person.serial not in looked_at
                 continue
             if person is None:
                 assert row.human is not None
@@ -324,7 +329,7 @@ class Model:
             if school not in person.members:
                 person.members[school] = Membership(row.role)
             member = person.members[school]
-            member.status, member.by, member.absent, member.managed = "active", None, 0, True
+            member.status, member.by, member.absent, member.managed, member.lost = "active", None, 0, True, False
             if row.membership:
                 member.role, member.grade, member.source_grade = row.role, row.grade, row.source_grade
             if row.human is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from roster_pipeline_tests.invariants.evidence import plain
-from roster_pipeline_tests.invariants.guarding import Planned, Role
+from roster_pipeline_tests.invariants.guarding import FEW, Planned, Role
 from roster_pipeline_tests.invariants.identities import Identity
 from roster_pipeline_tests.invariants.person import Person
 from roster_pipeline_tests.invariants.rules import CHANGING
@@ -75,7 +76,32 @@ def facts_of(
         given_up=frozenset(given_up),
         other_kind=_of_other_kind(rows, school),
         lower=sum(_goes_down(row, school) for row in rows),
+        losses=_losses(model, school, rows, announced),
     )
+
+
+def _losses(model: Model, school: str, rows: list[Row], announced: set[int]) -> dict[str, list[tuple[int, int]]]:
+    """For each role that loses somebody now: how many were lost in weeks, and of how many; with and without the highest
+    grade. All nights of the model are in one week."""
+    going = [
+        row.person for row in rows if row.action == "archive" and row.person and row.person.serial not in announced
+    ]
+    members = [person.members[school] for person in model.people if school in person.members]
+    lost = [member for member in members if member.lost]
+    known = [person.members[school] for person in model.managed(school)]
+    here = [person.members[school] for person in model.managed(school) if person.serial not in announced]
+    found: dict[str, list[tuple[int, int]]] = {}
+    for role in {person.members[school].role for person in going}:
+        grades = Counter(each.grade for each in (*known, *lost) if each.role == role and each.grade is not None)
+        years = sorted(grade for grade, many in grades.items() if many > FEW)
+        highest = years[-1] if len(years) > 1 and role == "student" else None
+        for left_out in (None, highest):
+            now, before, there = (
+                sum(each.role == role and (left_out is None or each.grade != left_out) for each in some)
+                for some in ([person.members[school] for person in going], lost, here)
+            )
+            found.setdefault(role, []).append((before + now, before + there))
+    return found
 
 
 def _goes_down(row: Row, school: str) -> bool:

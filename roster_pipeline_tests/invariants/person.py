@@ -9,7 +9,8 @@ _serials = count(1)
 
 @dataclass
 class Membership:
-    """One person in one school. by: who archived it, "sync" or "hand". managed: not restored by hand, or come since."""
+    """One person in one school. by: who archived it, "sync" or "hand". managed: not restored by hand, or come since.
+    lost: a sync archived it, and nobody looked at that."""
 
     role: str
     status: str = "active"
@@ -18,6 +19,7 @@ class Membership:
     grade: int | None = None
     managed: bool = True
     source_grade: str | None = None
+    lost: bool = False
 
 
 @dataclass(eq=False)

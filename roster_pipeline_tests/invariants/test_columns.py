@@ -21,8 +21,8 @@ EXAMPLES = histories(2, 60)
 DAYS = 14
 STUDENTS = 8
 OPEN: dict[str, Any] = {
-    **dict.fromkeys(("missing_share", "strangers_share", "shrink_share", "archive_share", "rekeyed_share"), 1.0),
-    **dict.fromkeys(("create_share", "update_share", "update_key_share"), 1.0),
+    **dict.fromkeys(("missing_share", "strangers_share", "shrink_share", "archive_share", "slow_loss_share"), 1.0),
+    **dict.fromkeys(("rekeyed_share", "create_share", "update_share", "update_key_share"), 1.0),
     "moved_keys": 1000,
 }
 """No guards on sizes: the main proof tests them."""

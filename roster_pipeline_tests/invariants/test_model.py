@@ -120,6 +120,7 @@ class Districts(RuleBasedStateMachine):
                 self._night(district, school)
         if begun:
             self.answer_a_hold(0, discard=False)
+            self.one_by_one(0)
             self.ids_of_two(0, 0, "student", deleted=False, shares="family")
             self.unreadable_night(0, "student", "email", 2)
             self.garbled_night(0, "student", "given", 2)
@@ -200,6 +201,16 @@ class Districts(RuleBasedStateMachine):
             self._night(district, district.schools[0])
             district.sis.come_back(district.sis.records[record.sourced_id])
             self._night(district, district.schools[0])
+
+    @rule(pick=PICK)
+    def one_by_one(self, pick: int) -> None:
+        """Students of the first school leave one by one, one each night."""
+        district = self.districts[0]
+        for _ in range(3):
+            able = [one for one in district.sis.here() if one.groups_in("sch-1") == ("student",)]
+            if able:
+                district.sis.leave(able[pick % len(able)], "vanish")
+                self._night(district, district.schools[0])
 
     @rule(pick=PICK)
     def brought_back(self, pick: int) -> None:
@@ -525,6 +536,6 @@ def test_hundreds_of_random_nights_end_as_the_decision_table_says(
         "held: students go down a grade",
     }
     usual = {"create", "update", "archive", "held", "approved", "bad", "sourced_id_of_two", "unreadable"}
-    usual |= {"restored by hand", "unmapped_role"}
+    usual |= {"restored by hand", "unmapped_role", "held: archivals night after night"}
     assert_happened(nights, usual, seldom)
     assert nights["nights"] >= 50

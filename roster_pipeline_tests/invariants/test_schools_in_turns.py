@@ -30,7 +30,7 @@ SOURCES = ("identifier", "identifier", "username", "userMasterIdentifier")
 PHONES = ("(212) 555-0123", "+49 30 901820", "030 901820", "020 7946 0018", "")
 CALM: dict[str, Any] = dict.fromkeys(
     ("missing_share", "strangers_share", "lower_grades_share", "rekeyed_share", "shrink_share", "archive_share",
-     "create_share", "restore_share", "update_share", "update_key_share", "rejected_share_archive",
+     "slow_loss_share", "create_share", "restore_share", "update_share", "update_key_share", "rejected_share_archive",
      "rejected_share_all", "unknown_org_share"), 1,
 ) | {"moved_keys": 1000}  # fmt: skip
 CHANGED = """

@@ -30,6 +30,7 @@ OWN = 12
 """Further people of each school, so that three people are a small share."""
 CALM = Guards(
     archive_share=1,
+    slow_loss_share=1,
     create_share=CREATED,
     restore_share=1,
     update_share=1,

@@ -10,6 +10,7 @@ from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats
+from roster_pipeline.planning.slow_losses import Loss
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool
 from roster_pipeline.settings.school import Guards, Window
 from roster_pipeline_tests.planning.builders import TODAY
@@ -81,8 +82,11 @@ SAID = [
          counts={"student": 200, "teacher": 0}, without_org={"teacher": 18}),
     case(("shrunk_role", "120 students came, 200 are usual: 40 % fewer.", 0.4, 0.2),
          counts={"student": 120, "teacher": 20}),
-    case(("shrunk_role", "170 students came; in the last 2 good syncs there were up to 250: 32 % fewer.", 0.32, 0.2),
-         counts={"student": 170, "teacher": 20}, history=pd.DataFrame({"student": [250, 175]})),
+    case(("slow_loss", "60 of 250 students would have been archived within 14 days, 3 of them now: 24 %.", 0.24, 0.2),
+         rows={"archive": 3}, losses={"student": (Loss(14, 60, 3, 250, True), Loss(60, 90, 3, 250, True))}),
+    case(("slow_loss", "60 of 200 students below the highest grade would have been archived within 60 days, 3 of them "
+                       "now: 30 %.", 0.3, 0.2),
+         rows={"archive": 3}, losses={"student": (Loss(14, 50, 3, 250, True), Loss(60, 60, 3, 200, False))}),
     case(("rejected", "20 student records could not be used, of 200: 10 %.", 0.1, 0.05),
          rejected=NOBODY | {"student": 20}),
     case(("rejected", "5 teacher records could not be used, of 20: 25 %.", 0.25, 0.2),

@@ -11,6 +11,7 @@ from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.guards import Verdict, judge
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats, plan_stats_of
+from roster_pipeline.planning.slow_losses import Loss
 from roster_pipeline.planning.snapshot_guards import WholeSchool
 from roster_pipeline.settings.school import Guards, RoleSettings, SchoolSettings, Window
 from roster_pipeline.vocabulary import CHANGING, Role
@@ -102,6 +103,11 @@ def changed_roles(count: int) -> dict[str, Any]:
     return {"plan": Plan(rows, False, False, ()), "roles": pd.Series(STUDENTS, index=range(count))}
 
 
+def lost(people: int, of: int, *more: Loss) -> dict[str, tuple[Loss, ...]]:
+    """This many students were lost in two weeks, the last one now."""
+    return {STUDENTS: (Loss(14, people, 1, of, all_grades=True), *more)}
+
+
 NO_HISTORY = pd.DataFrame()
 DELTA = SnapshotFacts(True, mode="delta")
 SMALL_ROLES = (STUDENTS, "staff", "teacher")
@@ -124,15 +130,18 @@ CASES = [
     case("no orgs", ALL, "empty_role no_orgs", counts={STUDENTS: 0}, without_org={STUDENTS: 200}, history=NO_HISTORY),
     case("shrunk by 20 %", counts={STUDENTS: 160}),
     case("shrunk by more", ALL, "shrunk_role", counts={STUDENTS: 159}),
-    case("shrunk against an outlier", of_student("archive"), "shrunk_role",
-         history=pd.DataFrame({STUDENTS: [200, 200, 900]})),
-    case("shrunk by 20 % in six nights", history=pd.DataFrame({STUDENTS: [250, 240, 230, 220, 210]})),
-    case("shrunk by more in six nights", of_student("archive"), "shrunk_role archivals", plan=plan_of(archive=21),
-         history=pd.DataFrame({STUDENTS: [251, 240, 230, 220, 210]})),
-    case("a small role lost few in many nights", counts={STUDENTS: 15},
-         history=pd.DataFrame({STUDENTS: [20, 19, 18, 17, 16]})),
-    case("a small role lost more in many nights", of_student("archive"), "shrunk_role", counts={STUDENTS: 14},
-         history=pd.DataFrame({STUDENTS: [20, 19, 18, 17, 16, 15]})),
+    case("shrunk against an outlier", history=pd.DataFrame({STUDENTS: [200, 200, 900]})),
+    case("20 % in two weeks", plan=plan_of(archive=1), losses=lost(50, 250)),
+    case("over 20 % in two weeks", of_student("archive"), "slow_loss", plan_of(archive=1), losses=lost(51, 250)),
+    case("over 20 % in two months", of_student("archive"), "slow_loss", plan_of(archive=1),
+         losses=lost(9, 250, Loss(60, 51, 1, 250, all_grades=True))),
+    case("over 20 % in two months, in a list of changes", of_student("archive"), "slow_loss", plan_of(archive=1),
+         losses=lost(51, 250), snapshot=DELTA),
+    case("a small role lost 5 of 20 in weeks", plan=plan_of(archive=1), losses=lost(5, 20)),
+    case("a small role lost 6 of 20 in weeks", of_student("archive"), "slow_loss", plan_of(archive=1),
+         losses=lost(6, 20)),
+    case("a school of its own losses", of_student("archive"), "slow_loss", plan_of(archive=1),
+         Guards(slow_loss_share=0.05), losses=lost(20, 250)),
     case("a small role lost few", counts={STUDENTS: 5}, history=pd.DataFrame({STUDENTS: [10] * 7})),
     case("a list of changes", counts={STUDENTS: 0}, snapshot=DELTA),
     case("archivals at 10 %", plan=plan_of(archive=20)),

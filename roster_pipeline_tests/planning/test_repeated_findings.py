@@ -15,6 +15,7 @@ from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import Verdict, judge
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats
+from roster_pipeline.planning.slow_losses import Loss
 from roster_pipeline.planning.snapshot_guards import USABLE, WholeSchool, quality_findings
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import ARCHIVE, CHANGING
@@ -93,6 +94,10 @@ SYNCS = [
          rows={"student": {"archive": 30}}, missing_part={"student": 1}),
     case("most came only from an earlier address", "student archive", "never_listed",
          of_cause("never_listed", "archivals"), rows={"student": {"archive": 30}}, never_listed={"student": 25}),
+    case("a large loss of one night", "student archive", "archivals", of_cause("archivals", "slow_loss"),
+         rows={"student": {"archive": 60}}, losses={"student": (Loss(14, 70, 60, 210, all_grades=True),)}),
+    case("a slow loss that began before", "student archive", "archivals slow_loss", {},
+         rows={"student": {"archive": 30}}, losses={"student": (Loss(14, 81, 30, 250, all_grades=True),)}),
     case("a role that shrank by fewer than would be archived", "student archive", "shrunk_role archivals", {},
          rows={"student": {"archive": 120}}, **came(student=140)),
     case("a whole role without a school", "teacher archive", "no_orgs",

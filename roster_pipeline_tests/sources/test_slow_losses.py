@@ -1,0 +1,133 @@
+"""A SIS that loses a few people night after night, over REST: when their archivals wait, and who does not count."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.directory import lasting_decisions, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.recent_losses import recent_losses
+from roster_pipeline.services import decisions
+from roster_pipeline_tests.sources.conftest import School, Source, pupil, teacher
+
+PUPILS = 60
+GRADES = ("08", "09", "10")
+TIMES = (("membership", "archived_at"), ("sync", "at"), ("announced_leaver", "day"))
+EARLIER = "update {} set {} = {} - make_interval(days => :days)"
+
+
+@pytest.fixture
+def school(database: Database, rest: Source) -> School:
+    people = [pupil(place, grades=GRADES[place % 3]) for place in range(PUPILS)]
+    return School.begun(database, rest, [*people, *map(teacher, range(6))])
+
+
+def days_pass(school: School, days: int) -> None:
+    """What happened so far was this many days earlier."""
+    with school.database.begin() as conn:
+        for table, column in TIMES:
+            conn.execute(text(EARLIER.format(table, column, column)), {"days": days})
+
+
+def leave(school: School, *pupils: int) -> dict[str, str]:
+    """These pupils vanish, and a night passes."""
+    days_pass(school, 1)
+    gone = {f"st{place}" for place in pupils}
+    school.source.users = [one for one in school.source.users if one["sourcedId"] not in gone]
+    return school.sync()
+
+
+def lose(school: School, nights: int) -> int:
+    """One pupil below the highest grade vanishes each night. Returns the night that holds something, or 0."""
+    here = [int(one["sourcedId"][2:]) for one in school.source.users if one["sourcedId"].startswith("st")]
+    for night, place in enumerate([place for place in here if place % 3 < 2][:nights], start=1):
+        leave(school, place)
+        if school.guards:
+            return night
+    return 0
+
+
+def decide(school: School) -> None:
+    (plan,) = school.rows("select max(id) as id from plan")
+    decisions.approve(school.database, "alder", plan["id"], who="owner", reason="looked at it")
+
+
+def lost(school: School) -> dict[str, int]:
+    """The lost students by grade."""
+    row = school.database.call(tenants.get_school, "alder")
+    found = school.database.call(recent_losses, row, lately=14, long=60)
+    students = found[(found["role"] == "student") & (found["long"] > 0)]
+    return dict(zip(students["grade"], students["long"].tolist(), strict=True))
+
+
+def test_a_slow_loss_waits_once_a_fifth_was_archived_and_begins_anew_after_an_approval(school: School) -> None:
+    assert lose(school, 12) == 9, "nine of the forty below the highest grade are more than a fifth"
+    assert school.guards == {"slow_loss"}
+    assert len(school.present) == PUPILS + 6 - 8
+    (line,) = school.rows("select verdict, rows, findings from verdict where plan_id = (select max(id) from plan) "
+                          "and role = 'student' and action = 'archive'")  # fmt: skip
+    assert (line["verdict"], line["rows"]) == ("hold", 1)
+    assert "9 of 40 students below the highest grade would have been archived within 60 days, 1 of them now" in str(
+        line
+    )
+    decide(school)
+    assert lost(school) == {}, "what somebody approved settles the earlier archivals too"
+    assert lose(school, 6) == 0
+    assert sum(lost(school).values()) == 6
+
+
+def test_whoever_comes_back_is_not_lost(school: School) -> None:
+    everybody = list(school.source.users)
+    assert lose(school, 8) == 0
+    school.source.users = everybody
+    school.sync()
+    assert lost(school) == {}
+
+
+def test_archivals_of_long_ago_do_not_count(school: School) -> None:
+    assert lose(school, 8) == 0
+    days_pass(school, 52)
+    assert sum(lost(school).values()) == 8
+    days_pass(school, 1)
+    assert sum(lost(school).values()) == 7
+    assert lose(school, 1) == 0
+
+
+def test_announced_leavers_archivals_by_hand_and_approved_ones_do_not_count(school: School) -> None:
+    with school.database.begin() as conn:
+        numbers = conn.scalars(text("select person_id from link where sourced_id in ('st0', 'st1') order by 1")).all()
+        row, today = tenants.get_school(conn, "alder"), datetime.now(UTC).date()
+        lasting_decisions.announce_leavers(conn, row, numbers, today, "owner", "they move")
+    leave(school, 0, 1, 3)
+    assert lost(school) == {"08": 1}
+    with school.database.begin() as conn:
+        conn.execute(text("update membership set status = 'archived', archived_by = 'hand', archived_at = now() "
+                          "where person_id = (select person_id from link where sourced_id = 'st4')"))  # fmt: skip
+    assert lost(school) == {"08": 1}
+    school.choose(guards={"windows": [{"first": today, "last": today, "kind": "blackout"}]})
+    leave(school, 6, 7)
+    decide(school)
+    assert "st7" not in school.present
+    assert lost(school) == {"08": 1}, "an approval for another reason does not settle the earlier one"
+    school.choose(guards={"archive_share": 0.01})
+    leave(school, 9)
+    assert school.guards == {"archivals"}
+    decide(school)
+    assert lost(school) == {}
+
+
+def test_the_highest_grade_may_leave_one_by_one_over_a_month(school: School) -> None:
+    for place in range(2, PUPILS, 3):
+        days_pass(school, 1)
+        assert leave(school, place) is not None
+        assert school.guards == set()
+    assert "st2" not in school.present
+
+
+def test_a_night_that_archives_nobody_does_not_count_losses(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("roster_pipeline.sync.plan_and_apply.recent_losses", lambda *given, **more: asked.append(given))
+    school.source.users[0] = school.source.users[0] | {"phone": "+13125550100"}
+    school.sync()
+    assert asked == []

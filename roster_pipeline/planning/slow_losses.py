@@ -3,7 +3,7 @@
 A SIS that drops a class at a time, a filter that narrows, or an export that loses its newest rows stays below every
 limit of one night, and the usual size of a role follows it. So the archivals of earlier nights count together with
 those of this plan. Only archivals count that nobody looked at: not those by hand or with an approval, and no announced
-leavers. People who came back are not lost (`directory/recent_losses.py`).
+leavers. People who came back are not lost (`directory/absences.py`).
 
 Everybody counts for `LATELY`. For longer, the students of the highest grade count neither as lost nor as here: in many
 schools, a class that graduates leaves one by one, over a month.
@@ -40,7 +40,7 @@ def losses_of(
 ) -> dict[str, tuple[Loss, ...]]:
     """The losses of each role of which a plan archives somebody, in both times.
 
-    recent: as `directory/recent_losses.py` returns it. archived: the rows that archive somebody, without announced
+    recent: as `directory/absences.py` returns it. archived: the rows that archive somebody, without announced
     leavers. managed: as in `DirectoryFrames`. announced: leavers who are gone. They count as if they had left before.
     """
     going, left = managed.loc[persons_of(archived)], managed[managed.index.isin(announced)]

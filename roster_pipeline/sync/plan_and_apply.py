@@ -16,10 +16,9 @@ from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.directory import lasting_decisions, plans, rosters, school_history, snapshots, tenants
+from roster_pipeline.directory.absences import in_earlier_snapshots, never_listed, newcomers, recent_losses
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.earlier_lists import in_earlier_snapshots, never_listed, newcomers
-from roster_pipeline.directory.recent_losses import recent_losses
 from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.errors import NO_ID
 from roster_pipeline.frames import infrequent_collection, persons_of, records_of, strings, truth

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row
 
 from roster_pipeline.directory import pulls, tenants
-from roster_pipeline.directory.absent_members import absent_members, schools_read_lately
+from roster_pipeline.directory.absences import absent_members, schools_read_lately
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.delta_base import OLDER_RECORDS, SPLIT_RECORDS, DeltaBase
 from roster_pipeline.directory.pull_comparison import Compared

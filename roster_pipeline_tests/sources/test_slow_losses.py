@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory import lasting_decisions, tenants
+from roster_pipeline.directory.absences import recent_losses
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.recent_losses import recent_losses
 from roster_pipeline.services import decisions
 from roster_pipeline_tests.sources.conftest import School, Source, pupil, teacher
 

@@ -14,12 +14,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, filled, positions, sorted_by, strings, taken, truth
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, filled, positions, sorted_by, strings, truth
 from roster_pipeline.identity.deduplication import UnionFind
-from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of, places_of
-from roster_pipeline.identity.evidence import weigh
-from roster_pipeline.identity.match_keys import bare_numbers_of, columns_of, persons_at, record_match_keys
-from roster_pipeline.vocabulary import NUMBER_SHARED, RECORD_STATUSES, RECORDS_ALIKE, ROLE_RANK, STATUS_RANK, UNUSABLE
+from roster_pipeline.identity.directory_frames import DirectoryFrames, numbers_of
+from roster_pipeline.identity.match_keys import bare_numbers_of, columns_of
+from roster_pipeline.vocabulary import NUMBER_SHARED, RECORD_STATUSES, RECORDS_ALIKE, ROLE_RANK, STATUS_RANK
 
 NOBODY = -1
 
@@ -27,9 +26,6 @@ ROLE_OFF, LAST_PRESENT = STATUS_RANK["role_off"], STATUS_RANK["rejected"]
 """The highest rank of a present identity's strongest record: a member (0), in a role that is off, or unusable."""
 
 _ALIVE = STATUS_RANK["elsewhere"]
-
-_WITHOUT_FIELDS = [STATUS_RANK[name] for name in (*UNUSABLE, "deleted")]
-"""Records that give their person no field: they could not be used, or are gone."""
 
 Pairs = frozenset[tuple[int, int]]
 
@@ -126,57 +122,6 @@ def record_conflicts(identities: IdentityGroups) -> dict[int, str]:
     if len(identities.exclusions):
         shared = shared[~_settled(shared, identities)]
     return conflicts | dict.fromkeys(shared["identity"].tolist(), NUMBER_SHARED)
-
-
-def reassigned_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Flags:
-    """Identities with a record that seems to have another person's id, if nobody confirmed the link.
-
-    A link is the best evidence, and the most dangerous if it is wrong: a new person with the sourcedId of a person who
-    left would become that person. So a link is doubted if everything else speaks against it (`Evidence.against_link`).
-    A record that no field of the person follows is also compared with what it said before: brothers and sisters have
-    much in common, and their numbers in two SISs cannot be compared.
-    """
-    reassigned = np.zeros(len(identities), dtype=bool)
-    known = [(directory, places_of(identities.person, directory.people))]
-    if len(directory.said):
-        known += [(directory.as_said, positions(identities.sourced_ids, strings(directory.said["sourced_id"])))]
-    for frames, of_rows in known:
-        rows, places = _doubtful(identities, frames, of_rows)
-        if len(rows):
-            records = record_match_keys(identities.columns, rows)
-            persons = persons_at(frames, places).match_keys()
-            odd = [weigh(record, person).against_link for record, person in zip(records, persons, strict=True)]
-            reassigned[identities.identity[rows[odd]]] = True
-    return reassigned
-
-
-def _doubtful(identities: IdentityGroups, directory: DirectoryFrames, places: Ints) -> tuple[Ints, Ints]:
-    """The linked records that have to be weighed, and the places of their persons. places: of all records, or -1.
-
-    Most records need no weighing: those with the whole name and the number or e-mail of their person, and those with
-    the whole name and nothing against it.
-    """
-    roster, people = identities.roster, directory.people
-    rows = np.arange(len(identities.person))
-
-    def of_record(name: str) -> Array:
-        return taken(strings(roster[name]), rows)
-
-    def same(name: str) -> Flags:
-        return truth(pc.equal(of_record(name), taken(strings(people[name]), places)))
-
-    whole = same("given_name") & same("family_name")
-    own_number = same("number") & ~truth(pc.equal(of_record("number"), of_record("sourced_id")))
-    open_ = (places >= 0) & ~np.isin(identities.record_status, _WITHOUT_FIELDS)
-    open_ &= ~(whole & (same("email") | own_number))
-    rows, places, whole = rows[open_], places[open_], whole[open_]
-    number = filled(of_record("number")) & filled(taken(strings(people["number"]), places)) & ~same("number")
-    own_links = directory.own_links
-    ids = of_record("sourced_id")
-    master = filled(of_record("master_identifier")) & own_links["master_identifier"].notna().any()
-    confirmed = pa.array(own_links["sourced_id"][flags_of(own_links["confirmed"])], ids.type)
-    open_ = (~whole | number | master) & ~truth(pc.is_in(ids, value_set=confirmed))
-    return rows[open_], places[open_]
 
 
 def _settled(shared: pd.DataFrame, identities: IdentityGroups) -> Flags:

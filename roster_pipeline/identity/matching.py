@@ -32,7 +32,6 @@ from roster_pipeline.identity.identity_groups import (
     NOBODY,
     ROLE_OFF,
     IdentityGroups,
-    reassigned_ids,
     record_conflicts,
 )
 from roster_pipeline.identity.match_keys import (
@@ -42,6 +41,7 @@ from roster_pipeline.identity.match_keys import (
     persons_at,
     record_match_keys,
 )
+from roster_pipeline.identity.reassigned_ids import reassigned_ids
 from roster_pipeline.vocabulary import ID_REASSIGNED, MATCH_CONTRADICTED, OTHER_CONNECTION, STATUS_RANK
 
 BY = (None, "link", "number", "email", "id", "name")

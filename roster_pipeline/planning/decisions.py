@@ -25,9 +25,18 @@ from roster_pipeline.frames import Flags, Ints, filled, positions, strings, take
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of, numbers_of, places_of
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, IdentityGroups
 from roster_pipeline.identity.matching import BY, Matched
+from roster_pipeline.identity.reassigned_ids import DELETED
 from roster_pipeline.named_frames import part
 from roster_pipeline.settings.school import SchoolSettings
-from roster_pipeline.vocabulary import CONTACT, CONTACTS_OFF, ROLE_RANK, STATUS_RANK, UNREADABLE, UNUSABLE
+from roster_pipeline.vocabulary import (
+    CONTACT,
+    CONTACTS_OFF,
+    ID_REASSIGNED,
+    ROLE_RANK,
+    STATUS_RANK,
+    UNREADABLE,
+    UNUSABLE,
+)
 
 _LINKABLE = [STATUS_RANK[name] for name in ("member", "role_off", "org_below", "unknown_org", "elsewhere", "not_begun")]
 """A record that is gone or could not be used gets no link."""
@@ -233,9 +242,21 @@ class PlanningContext:
 
     @cached_property
     def identity(self) -> Ints:
-        """The identities that are not gone."""
-        identities: Ints = np.flatnonzero(self.identities.record_status[self.identities.lead] <= LAST_PRESENT)
+        """The identities that are not gone, and those that seem to be somebody else's deletion and would end a
+        membership."""
+        record_status, person = self.identities.record_status[self.identities.lead], self.matched.person
+        here = record_status <= LAST_PRESENT
+        doubted = [identity for identity, reason in self.matched.conflict.items() if reason == ID_REASSIGNED]
+        ends = np.isin(np.arange(len(here)), doubted) & (record_status == DELETED)
+        ends &= np.isin(person, numbers_of(self.managed.index)) & ~np.isin(person, person[here])
+        identities: Ints = np.flatnonzero(here | ends)
         return identities
+
+    @cached_property
+    def managed(self) -> pd.DataFrame:
+        """The active members that the sync manages, in a rostered role."""
+        managed = self.directory.managed
+        return managed[flags_of(managed["role"].isin(list(self.school.rostered)))]
 
     @cached_property
     def lead(self) -> Ints:

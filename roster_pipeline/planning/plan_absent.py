@@ -94,13 +94,8 @@ def absent_rows(context: PlanningContext) -> pd.DataFrame:
 
 def _absent(context: PlanningContext) -> pd.DataFrame:
     """The managed active members of rostered roles whose person is not in the roster, by person."""
-    matched, identities = context.matched, context.identities
-    here = identities.record_status[identities.lead] <= LAST_PRESENT
-    covered = matched.person[here & (matched.person >= 0)]
-    managed = context.directory.managed
-    wanted = flags_of(managed["role"].isin(list(context.school.rostered)))
-    missing = ~np.isin(numbers_of(managed.index), covered)
-    return managed[wanted & missing].sort_index()
+    managed = context.managed
+    return managed[~np.isin(numbers_of(managed.index), context.person)].sort_index()
 
 
 def _reasons(context: PlanningContext, who: Ints) -> Any:

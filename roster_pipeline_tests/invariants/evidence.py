@@ -144,6 +144,12 @@ class Compared:
         return bool({"given", "email"} & self.other)
 
     @property
+    def of_another(self) -> bool:
+        """A deletion of somebody else: both names and the number are another human's, and no key is the same."""
+        keys = {"number", "username", "email", "master"} & self.same
+        return {"given", "family", "number"} <= self.other and not self.maybe and not keys
+
+    @property
     def may_be(self) -> bool:
         """Nothing rules out that this is the same person."""
         if "number" in self.same or self.near:

@@ -26,6 +26,8 @@ class Identity:
     conflict: bool = False
     doubted: list[str] = field(default_factory=list)
     candidates: list[Person] = field(default_factory=list)
+    kept: bool = False
+    """Deletions that seem to be somebody else's keep a member who would be archived."""
 
     @property
     def ids(self) -> set[str]:
@@ -47,6 +49,11 @@ class Identity:
     def present(self) -> bool:
         """In the school today, even in a role that is not rostered; or in an org below it, or one that may be it."""
         return self._strength(self.lead)[0] <= REJECTED
+
+    @property
+    def counted(self) -> bool:
+        """Present, or kept."""
+        return self.present or self.kept
 
     @property
     def unknown(self) -> bool:
@@ -182,6 +189,11 @@ def identities_of(
         _match(human, humans, linked, people)
     _search_by_name(humans, linked, [person for person in people if person.serial not in announced])
     _mark_taken(humans)
+    here = {id(human.person) for human in humans if human.present}
+    for human in humans:
+        if human.person and human.doubted and not human.present:
+            deleted = all(record.deleted for record in human.records) and id(human.person) not in here
+            human.kept = deleted and rules.rostered(human.person.members[school].role)
     return humans
 
 
@@ -247,12 +259,21 @@ def may_be(human: Identity, person: Person, linked: Mapping[str, Person]) -> boo
 
 def at_odds(human: Identity, record: Record, person: Person) -> bool:
     """Whether the link of a record is doubted."""
-    silent = record.deleted or human.unusable(record)
-    if silent or record.sourced_id not in person.links - person.confirmed:
+    if human.unusable(record) or record.sourced_id not in person.links - person.confirmed:
+        return False
+    if record.deleted and not _may_end(human, person):
         return False
     theirs = known_person(person, human.school)
     sides = [theirs, *(replace(theirs, **person.said[one]) for one in person.said.keys() & {record.sourced_id})]
-    return any(compare(human.known(record), one).wrong_link_of(one) for one in sides)
+    found = [(compare(human.known(record), one), one) for one in sides]
+    return any(each.of_another if record.deleted else each.wrong_link_of(one) for each, one in found)
+
+
+def _may_end(human: Identity, person: Person) -> bool:
+    """Whether deletions are all that a roster says about somebody whom the sync may archive."""
+    member = person.members.get(human.school)
+    managed = member is not None and member.status == "active" and member.managed
+    return managed and all(record.deleted for record in human.records)
 
 
 def _joined(groups: list[list[Record]], belong: Callable[[Record, Record], bool]) -> list[list[Record]]:

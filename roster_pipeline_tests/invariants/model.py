@@ -110,14 +110,14 @@ class Model:
         humans = identities_of(records, school, state.rules, self.linked, self.people, state.announced)
         rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
         rows += self._absent(school, humans)
-        present = [human for human in humans if human.present and human.matched_by]
+        present = [human for human in humans if human.counted and human.matched_by]
         came = {human.person.serial for human in present if human.person}
         came |= {person.serial for human in present for person in human.candidates}
         gone = state.announced - came
         refused = [row for row in rows if any(one.is_about(row) for one in state.exempted)]
         state.exempted = [one for one in state.exempted if self._goes_on(one, school, humans, refused)]
         rows = [row for row in rows if row not in refused]
-        state.doubted = [link for human in humans if human.present for link in human.doubted]
+        state.doubted = [link for human in humans if human.counted for link in human.doubted]
         standings = {record.sourced_id: strength(record, school, state.rules) for record in records}
         if records:
             state.members = {one: STRONGEST[role] for one, (standing, role) in standings.items() if standing == MEMBER}
@@ -153,7 +153,7 @@ class Model:
         member."""
         if any(exemption.is_about(row) for row in refused):
             return True
-        here = {human.person.serial for human in humans if human.present and human.person and not human.conflict}
+        here = {human.person.serial for human in humans if human.counted and human.person and not human.conflict}
         active = {person.serial for person in self.active(school)}
         return exemption.action == "archive" and exemption.serial in active - here
 
@@ -261,7 +261,7 @@ class Model:
 
     def _absent(self, school: str, humans: list[Identity]) -> Iterable[Row]:
         rules = self.schools[school].rules
-        here = {id(human.person) for human in humans if human.present}
+        here = {id(human.person) for human in humans if human.counted}
         doubtful = self.doubtful(school, humans)
         for person in self.managed(school):
             member = person.members[school]
@@ -281,7 +281,7 @@ class Model:
 
     def _count_absences(self, school: str, humans: list[Identity], judged: Judged) -> None:
         rules = self.schools[school].rules
-        here = {id(human.person) for human in humans if human.present}
+        here = {id(human.person) for human in humans if human.counted}
         doubtful = self.doubtful(school, humans)
         self.schools[school].uncounted = []
         for person in self.active(school):

@@ -152,7 +152,7 @@ def _bare(model: Model, school: str, role: str, records: list[Record], announced
 
 def _gone(model: Model, school: str, humans: list[Identity]) -> list[Person]:
     """Members in a rostered role whom the sync may archive, and whose records did not come."""
-    here = {id(human.person) for human in humans if human.present}
+    here = {id(human.person) for human in humans if human.counted}
     rostered = model.schools[school].rules.rostered
     return [p for p in model.managed(school) if id(p) not in here and rostered(p.members[school].role)]
 
@@ -182,7 +182,7 @@ def _came(model: Model, school: str, humans: list[Identity], rows: list[Row], ma
     for human in humans:
         member = human.person.members.get(school) if human.person else None
         own = member is not None and member.status == "active" and rostered(member.role)
-        if not human.present:
+        if not human.counted:
             continue
         if human.role is None:
             came += human.conflict and own and member is not None and member.role in managed
@@ -283,7 +283,7 @@ def _of_other_kind(rows: list[Row], school: str) -> frozenset[int]:
 
 def _known_as(human: Identity, school: str) -> str | None:
     """The role of a known person: tonight's, else that of their membership."""
-    if human.matched_by is None or not human.present:
+    if human.matched_by is None or not human.counted:
         return None
     member = human.candidates[0].members.get(school)
     active = member is not None and member.status == "active" and human.person is not None

@@ -117,6 +117,17 @@ def test_somebody_with_all_values_changed_is_followed_once_that_was_confirmed(di
     assert night(district) == {"update": 1}
 
 
+def test_a_deletion_of_somebody_else_keeps_the_member_until_the_link_is_decided(district: CheckedDistrict) -> None:
+    left, wrong = district.sis.here()[:2]
+    district.sis.leave(left, "mark")
+    district.sis.transform(wrong)
+    district.sis.leave(district.sis.records[wrong.sourced_id], "mark")
+    assert night(district) == {"archive": 1, "conflict": 1}
+    assert night(district) == {"conflict": 1}
+    assert say_the_truth_of(district, wrong.sourced_id)
+    assert night(district) == {"archive": 1}
+
+
 def test_a_human_whose_old_id_went_to_somebody_else_keeps_who_they_are(district: CheckedDistrict) -> None:
     moved = district.sis.here()[0]
     district.sis.rekey(moved)

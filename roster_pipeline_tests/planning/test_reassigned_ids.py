@@ -7,7 +7,7 @@ import pytest
 
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.settings.school import RoleSettings
-from roster_pipeline_tests.planning.builders import Directory, entry, planned_together, school, tuples, user
+from roster_pipeline_tests.planning.builders import COMPLETE, Directory, entry, planned_together, school, tuples, user
 
 MAIL = "ann@example.org"
 ANN: dict[str, Any] = {"given_name": "Ann", "family_name": "Lee", "number": "7", "email": MAIL, "username": "ann"}
@@ -292,14 +292,13 @@ def test_an_id_that_went_to_somebody_with_an_unrostered_role_is_ignored_if_its_p
 @pytest.mark.parametrize(
     ("state", "found"),
     [
-        ({"status": "tobedeleted"}, [("archive", "tobedeleted")]),
         ({"status": "odd"}, [("skip", "rejected_record")]),
         ({"roles": []}, [("archive", "no_org")]),
         ({"roles": [entry(org="s2")]}, [("archive", "moved_school")]),
         ({"roles": [entry(end="2026-03-01")]}, [("archive", "role_ended")]),
     ],
 )
-def test_whoever_has_the_id_now_says_nothing_where_they_are_not_here(
+def test_who_has_the_id_now_says_nothing_where_they_are_not_here(
     state: dict[str, Any], found: list[tuple[str, str]]
 ) -> None:
     assert told(ann(), user("a", **(EVA | state))) == found
@@ -324,6 +323,106 @@ def test_one_record_at_odds_stops_all_of_a_person_unless_it_is_gone_or_could_not
     found = told(directory, user("a", **(EVA | state)), theirs)
     assert (found == [DOUBTED]) == doubted
     assert len(found) == 1
+
+
+def test_a_deletion_of_somebody_else_ends_nothing() -> None:
+    cases: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+        ({}, {}, True),
+        ({}, {"status": "inactive"}, True),
+        ({}, {"email": None}, True),
+        ({"email": None, "username": None}, {}, True),
+        ({"preferred_given_name": "Annie"}, {"username": "eva"}, True),
+        # a name of the person, or one that may be theirs
+        ({}, {"givenName": "Ann"}, False),
+        ({"given_name": "Elizabeth"}, {"givenName": "Beth"}, False),
+        ({}, {"familyName": "LÉE"}, False),
+        ({}, {"givenName": "Lee", "familyName": "Ann"}, False),
+        ({"preferred_given_name": "Eva"}, {}, False),
+        ({}, {"preferredLastName": "Lee"}, False),
+        # an emptied record, with the same number, none, or one that cannot be compared
+        ({}, {"givenName": None}, False),
+        ({}, {"givenName": None, "familyName": None, "identifier": None, "email": None}, False),
+        ({}, {"givenName": "Deleted", "familyName": "User", "identifier": "7", "email": None}, False),
+        ({}, {"givenName": "Deleted", "familyName": "User", "identifier": None, "email": None}, False),
+        ({}, {"identifier": "007"}, False),
+        ({}, {"identifier": "a"}, False),
+        ({"number": None}, {}, False),
+        ({"number": "a"}, {}, False),
+        ({"number_kind": "staff"}, {}, False),
+        ({"number_connection_id": 2}, {}, False),
+        # the e-mail or the user name
+        ({}, {"email": MAIL}, False),
+        ({}, {"username": "ANN"}, False),
+    ]
+    deleted = {"username": None, "status": "tobedeleted"}
+    worlds = ((ann(**person), [user("a", **(deleted | EVA | record))]) for person, record, _ in cases)
+    for (person, record, doubted), (row,) in zip(
+        cases, planned_together(worlds, school(preferred_names=True)), strict=True
+    ):
+        found = DOUBTED if doubted else ("archive", "tobedeleted")
+        assert (row["action"], row["reason"]) == found, (person, record)
+
+
+@pytest.mark.parametrize("snapshot", [COMPLETE, DELTA], ids=["list", "changes"])
+def test_a_doubted_deletion_is_shown_and_settled_like_any_doubted_id(snapshot: SnapshotFacts) -> None:
+    directory, records = ann(), [user("a", **EVA, status="tobedeleted")]
+    plan = directory.plan(records, snapshot=snapshot)
+    (row,) = plan.rows.to_dict("records")
+    assert (row["action"], row["reason"], row["person_id"], row["sourced_ids"]) == (*DOUBTED, 1, ["a"])
+    assert (row["role"], row["changes"]["number"], row["new_links"]) == ("student", ["7", "8"], [])
+    assert plan.asked == []
+    directory.apply(plan)
+    assert directory.members[1]["status"] == "active"
+    directory.links[0]["confirmed"] = True
+    assert list(directory.plan(records, snapshot=snapshot).rows["reason"]) == ["tobedeleted"]
+    directory.unlink(1, "a")
+    assert "archive" not in list(directory.plan(records, snapshot=snapshot).rows["action"])
+
+
+def test_a_deletion_is_also_compared_with_what_the_record_said_itself() -> None:
+    for number, found in (("e2", DOUBTED), ("e1", ("archive", "tobedeleted"))):
+        directory = ann(number_connection_id=2)
+        directory.links.clear()
+        directory.link(1, "a", 2)
+        directory.link(1, "b")
+        directory.heard(1, "b", given_name="Ann", family_name="Lee", number="e1", email=MAIL)
+        assert told(directory, user("b", **(EVA | {"identifier": number, "status": "tobedeleted"}))) == [found]
+
+
+@pytest.mark.parametrize("state", ["archived", "other", "", "by hand"])
+def test_a_deletion_of_somebody_else_is_nothing_to_decide_if_it_ends_nothing(state: str) -> None:
+    directory = ann("archived" if state == "archived" else "active" if state else "")
+    if state == "by hand":
+        directory.members[1]["managed"] = False
+    records = [user("a", **EVA, status="tobedeleted")]
+    if state == "other":
+        directory.link(1, "b")
+        records += [user("b", **NAMED, identifier="7", email=MAIL, username="ann")]
+    assert DOUBTED not in told(directory, *records)
+
+
+@pytest.mark.parametrize(
+    "emptied",
+    [{"identifier": "0000"}, {"givenName": "Deleted", "familyName": "User"}],
+    ids=["one number", "one name"],
+)
+def test_values_that_a_sis_writes_into_all_that_it_deletes_do_not_contradict(emptied: dict[str, Any]) -> None:
+    directory = Directory()
+    for place in "abc":
+        directory.member(directory.person(place))
+    deleted = [
+        user(place, status="tobedeleted", **({**NAMED, "givenName": f"X{place}", "identifier": f"X{place}"} | emptied))
+        for place in "abc"
+    ]
+    assert told(directory, *deleted) == [("archive", "tobedeleted")] * 3
+
+
+def test_a_list_of_changes_of_another_district_archives_nobody() -> None:
+    directory = Directory()
+    for place in range(12):
+        directory.member(directory.person(f"{place}"))
+    others = [user(f"x{place}") | {"sourcedId": f"{place}", "status": "tobedeleted"} for place in range(12)]
+    assert list(directory.plan(others, snapshot=DELTA).rows["reason"]) == ["id_reassigned"] * 12
 
 
 def test_a_link_that_was_confirmed_by_hand_is_never_doubted() -> None:

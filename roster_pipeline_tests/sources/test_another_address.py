@@ -131,6 +131,18 @@ def test_whoever_came_from_the_new_address_leaves_as_usual(database: Database, b
     assert (school.guards, school.present) == (set(), {one["sourcedId"] for one in rest.users})
 
 
+def test_who_was_missing_before_the_change_waits_too(database: Database, source: Source, other: Source) -> None:
+    school = begun(database, source)
+    school.choose(guards={"grace_syncs": 1})
+    source.users = other.users = PUPILS[1:]
+    assert school.sync()["st0"] == "grace"
+    point(school, other)
+    assert school.sync()["st0"] == "left"
+    assert (school.guards, "st0" in school.present) == ({"never_listed"}, True)
+    approve(school)
+    assert "st0" not in school.present
+
+
 def test_an_announced_leaver_alone_does_not_wait(database: Database, rest: Source, other: Source) -> None:
     school = begun(database, rest)
     other.users = PUPILS[:-1]

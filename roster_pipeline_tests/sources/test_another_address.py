@@ -171,14 +171,30 @@ def test_another_spelling_of_the_address_holds_nobody(database: Database, source
 
 
 @pytest.mark.parametrize(
-    "noted", [pytest.param("- 'system'", id="place"), pytest.param("- 'system' - 'place'", id="no")]
+    "change",
+    [
+        pytest.param("proof = proof - 'system'", id="only the place"),
+        pytest.param("proof = proof - 'system' - 'place'", id="no place"),
+        pytest.param("roster_id = null, roster_version = null", id="pruned"),
+    ],
 )
-def test_snapshots_of_an_earlier_version_hold_nobody(database: Database, rest: Source, noted: str) -> None:
+def test_snapshots_of_an_earlier_version_and_pruned_ones_hold_nobody(
+    database: Database, rest: Source, change: str
+) -> None:
     school = begun(database, rest)
-    school.execute(f"update snapshot set proof = proof {noted}")
+    school.execute(f"update snapshot set {change}")
     rest.users = PUPILS[1:]
     assert school.sync()["st0"] == "left"
     assert (school.guards, "st0" in school.present) == (set(), False)
+
+
+def test_a_copy_is_noticed_in_the_first_night_of_a_new_version(database: Database, rest: Source, other: Source) -> None:
+    school = begun(database, rest)
+    school.execute("update snapshot set proof = proof - 'system'")
+    other.users = PUPILS[:-2]
+    point(school, other)
+    school.sync()
+    assert school.guards == {"never_listed"}
 
 
 def test_another_name_of_the_same_org_holds_nobody(database: Database, rest: Source) -> None:

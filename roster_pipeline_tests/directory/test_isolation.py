@@ -2,6 +2,7 @@
 
 import traceback
 
+import psycopg
 import pytest
 
 from roster_pipeline.directory import audit, manual_edits, tenant_changes
@@ -11,6 +12,7 @@ from roster_pipeline.directory.database import (
     DatabaseUnreachable,
     RowRefused,
     StatementFailed,
+    translated,
 )
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.operations import erase
@@ -129,6 +131,13 @@ def test_an_exhausted_server_is_named_with_what_it_lacks(database: Database, sta
     assert str(raised.value).startswith(said)
     assert POISON not in str(raised.value)
     assert raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    "words", ["sorry, too many clients already", "remaining connection slots are reserved for roles"]
+)
+def test_a_server_without_a_connection_left_is_named_as_such(words: str) -> None:
+    assert isinstance(translated(psycopg.OperationalError(f"FATAL:  {words}")), DatabaseExhausted)
 
 
 def test_a_login_without_a_connection_left_is_named_as_such(database: Database) -> None:

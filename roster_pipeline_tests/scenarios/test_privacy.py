@@ -41,7 +41,8 @@ FAULTS = ("email=invalid", "nulls", "types", "unknown_roles", "truncated_json", 
 
 OF_PEOPLE = {
     *("sis_record", "roster_row", "plan_row"),
-    *("person", "link", "membership", "contact", "change_log", "person_merge", "exemption", "people_upload"),
+    *("person", "link", "link_record", "membership", "contact", "change_log", "person_merge", "exemption"),
+    "people_upload",
 }
 """The tables with people. All other tables are for operators."""
 TABLES = "select relname from pg_stat_user_tables where schemaname = 'public'"

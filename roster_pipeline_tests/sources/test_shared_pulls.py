@@ -92,7 +92,7 @@ def test_a_loss_of_every_school_waits_although_none_of_them_is_large(database: D
 def test_a_class_that_graduates_in_one_school_stops_no_other(database: Database, bundle: Source) -> None:
     schools = Schools(database, bundle, 4)
     lost = [*schools.of(1, 0, 30), *schools.of(2, 1, 3), *schools.of(4, 1, 2)]
-    assert schools.night(lost) == [{"archivals", "shrunk_role"}, set(), set(), set()]
+    assert schools.night(lost) == [{"archivals", "shrunk_role", "slow_loss"}, set(), set(), set()]
     assert schools.lost() == [0, 3, 0, 2]
 
 

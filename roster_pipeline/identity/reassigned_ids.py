@@ -5,18 +5,23 @@ would become that person. So a link is doubted if everything else speaks against
 changes nobody's fields, but it ends a membership, and it may be the record of another person too.
 """
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, filled, positions, strings, taken, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of, places_of
-from roster_pipeline.identity.evidence import Evidence, weigh
+from roster_pipeline.identity.evidence import Evidence, bare, weigh
 from roster_pipeline.identity.identity_groups import IdentityGroups
 from roster_pipeline.identity.match_keys import persons_at, record_match_keys
 from roster_pipeline.vocabulary import STATUS_RANK, UNUSABLE
 
 DELETED = STATUS_RANK["deleted"]
+
+_DIGIT = re.compile(r"\d").search
+"""A number without a digit is a placeholder. `bare` leaves nothing of zeros."""
 
 _UNUSABLE = [STATUS_RANK[name] for name in UNUSABLE]
 
@@ -51,7 +56,8 @@ def _of_another(weighed: Evidence) -> bool:
     """
     if not weighed.differ >= {"given", "family", "number"} or weighed.unclear:
         return False
-    numbered = not any(side.number_is_id for side in weighed.sides)
+    numbers = [bare(side.number or "").rpartition("\x1f")[2] for side in weighed.sides]
+    numbered = all(map(_DIGIT, numbers)) and not any(side.number_is_id for side in weighed.sides)
     return numbered and not weighed.agree & {"email", "username", "master"}
 
 

@@ -417,6 +417,19 @@ def test_values_that_a_sis_writes_into_all_that_it_deletes_do_not_contradict(emp
     assert told(directory, *deleted) == [("archive", "tobedeleted")] * 3
 
 
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [
+        ("0000", ("archive", "tobedeleted")),
+        ("DELETED", ("archive", "tobedeleted")),
+        ("N-0", DOUBTED),
+        ("DELETED_10", DOUBTED),
+    ],
+)
+def test_a_number_that_is_none_does_not_contradict_a_deletion(number: str, found: tuple[str, str]) -> None:
+    assert told(ann(), user("a", **(EVA | {"identifier": number, "status": "tobedeleted"}))) == [found]
+
+
 def test_a_list_of_changes_of_another_district_archives_nobody() -> None:
     directory = Directory()
     for place in range(12):

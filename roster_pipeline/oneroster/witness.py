@@ -5,7 +5,7 @@ Lists of real servers leave people out although their totals agree. Only a clear
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, tzinfo
 from functools import cached_property
 from itertools import islice
@@ -65,6 +65,8 @@ class WitnessReport:
     404 for an id with encoded characters, if the server was not proved to find such ids. unanswered: the request
     failed, or it is not proved that the answers can be trusted.
 
+    deleted: the records that the SIS answered and marks as deleted. They may be of somebody else.
+
     serves_single_users: the SIS answered for somebody present, now or in an earlier session. Otherwise a 404 means
     nothing, and every verdict is "unanswered". proved: the SIS answered for the same present person before and after
     all others; otherwise no answer in between counts.
@@ -73,6 +75,7 @@ class WitnessReport:
     answers: dict[str, Verdict]
     serves_single_users: bool
     proved: bool = False
+    deleted: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
 
 def joined(reports: Sequence[WitnessReport]) -> WitnessReport:
@@ -81,7 +84,8 @@ def joined(reports: Sequence[WitnessReport]) -> WitnessReport:
     for report in reports:
         answers |= report.answers
     served = any(report.serves_single_users for report in reports)
-    return WitnessReport(answers, served, bool(reports) and all(report.proved for report in reports))
+    proved = bool(reports) and all(report.proved for report in reports)
+    return WitnessReport(answers, served, proved, tuple(user for report in reports for user in report.deleted))
 
 
 def ask_witness(
@@ -116,7 +120,9 @@ def ask_witness(
                 one: "unclear" if one in doubted else _verdict(answer, school_id, today, zone, others)
                 for one, answer in answers.items()
             }
-            return WitnessReport(unanswered | verdicts, True, proved=True)
+            found = (answer.user for answer in answers.values() if answer.user is not None)
+            deleted = tuple(user for user in found if user["status"] in GONE_STATUSES)
+            return WitnessReport(unanswered | verdicts, True, proved=True, deleted=deleted)
         fails = fails or answer.why in TEMPORARY
     return WitnessReport(unanswered, served_before and fails)
 

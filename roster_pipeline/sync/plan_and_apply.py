@@ -10,20 +10,17 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
-from roster_pipeline.directory import lasting_decisions, plans, rosters, school_history, snapshots, tenants
+from roster_pipeline.directory import lasting_decisions, plans, rosters, school_history, tenants
 from roster_pipeline.directory.absences import in_earlier_snapshots, never_listed, newcomers, recent_losses
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.errors import NO_ID
-from roster_pipeline.frames import infrequent_collection, persons_of, records_of, strings, truth
+from roster_pipeline.frames import infrequent_collection, persons_of, records_of
 from roster_pipeline.oneroster.http.endpoint import Limits
-from roster_pipeline.oneroster.witness import joined
 from roster_pipeline.planning import snapshot_guards
 from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import judge
@@ -33,10 +30,10 @@ from roster_pipeline.planning.slow_losses import LATELY, LONG
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError, plan_input
 from roster_pipeline.sync.clean_snapshot import clean_if_numbers_moved
-from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.plan_input import PlanInput, TakenOver
+from roster_pipeline.sync.second_witness import ask_for_absent
 from roster_pipeline.sync.source_age import maybe_lost, snapshot_facts
 
 MOST_TRIES = 5
@@ -185,9 +182,10 @@ def _compared(
     served: bool | None = True
     unlike = snapshot_guards.smaller(facts["proof"], before.proofs)
     if snapshot.complete and len(plan.absent):
-        answers, served = _second_witness(
-            database, school, snapshot_id, str(facts["school_sourced_id"]), plan, roster, answers, limits
-        )
+        answers, served = ask_for_absent(
+            database, school, snapshot_id, str(facts["school_sourced_id"]), plan, roster, given.directory, answers,
+            limits,
+        )  # fmt: skip
         if served is False:
             served_before = bool(school.connection.learned.get(snapshot_guards.SINGLE_USERS))
             unlike = replace(
@@ -215,48 +213,6 @@ def _quality_findings(results: pd.DataFrame, school: tenants.SchoolRow, snapshot
     except QualitySuiteError as problem:
         return [snapshot_guards.untested(str(problem))]
     return list(snapshot_guards.quality_findings(results, rules, snapshot_id))
-
-
-def _second_witness(
-    database: Database,
-    school: tenants.SchoolRow,
-    snapshot_id: int,
-    school_sourced_id: str,
-    plan: Plan,
-    roster: pd.DataFrame,
-    known: Mapping[str, str],
-    limits: Limits | None,
-) -> tuple[dict[str, str], bool | None]:
-    """Ask the SIS by id for each person that the plan would archive, and for somebody present in the same role as a
-    proof. Second value: whether this server answers for single people at all. None if nobody was asked, because a file
-    cannot answer, or because nobody is present, so that nothing proves an answer. Then the role is empty and a person
-    decides."""
-    asked = [record for record in plan.asked if record not in known]
-    if not asked:
-        return dict(known), True
-    present = truth(pc.equal(strings(roster["record_status"]), "member"))
-    ids, roles = strings(roster["sourced_id"]), strings(roster["role"])
-    if is_bundle(school.connection) or not present.any():
-        return {}, None
-    zone, reports = school.settings.zone, []
-    today = datetime.now(zone).date()
-    with client_of(school.connection, limits) as client:
-        absent = list(zip(plan.absent["role"], plan.absent["sourced_ids"], strict=True))
-        for role in sorted({role for role, _ in absent}):
-            theirs = sorted({one for of, records in absent if of == role for one in records}.intersection(asked))
-            alike = present & truth(pc.equal(roles, role))
-            shown = ids.filter(pa.array(alike if alike.any() else present)).to_pylist()
-            reports += [client.witness(theirs, school_sourced_id, shown, today, zone, role)] if theirs else []
-        report = joined(reports)
-        learned = dict(client.learned)
-    with database.begin() as conn:
-        if report.serves_single_users:
-            plans.write_witnesses(conn, snapshot_id, report.answers)
-        if report.proved or not report.serves_single_users:
-            snapshots.prove(conn, snapshot_id, **{snapshot_guards.SINGLE_USERS: report.proved})
-        if report.proved and learned != school.connection.learned:
-            tenants.remember(conn, school.connection.id, learned)
-    return dict(known) | dict(report.answers), report.serves_single_users
 
 
 def apply_latest(database: Database, school_key: str, *, run_id: str | None, who: str) -> SyncResult:

@@ -11,11 +11,12 @@ from typing import Literal
 Listed = Literal["here", "other school", "unlisted org", "deleted", "missing"]
 """The record of a student in the list; `missing` if there is none."""
 Answer = Literal[
-    "404", "deleted", "other school", "here", "unlisted org", "district", "another id", "no name", "status", "fails"
-]
+    "404", "deleted", "other school", "here", "unlisted org", "district", "another id", "no name", "status", "fails",
+    "another's deletion"
+]  # fmt: skip
 """The answers of the SIS about one missing student."""
 CONFIRMS: tuple[Answer, ...] = ("404", "deleted", "other school")
-UNCLEAR: tuple[Answer, ...] = ("unlisted org", "district", "another id", "no name", "status")
+UNCLEAR: tuple[Answer, ...] = ("unlisted org", "district", "another id", "no name", "status", "another's deletion")
 Bundle = Literal["next", "older", "ahead", "again"]
 """A CSV bundle: written after the one before, written before it, dated in the future, or one of an earlier day."""
 OLD_DAYS = 3

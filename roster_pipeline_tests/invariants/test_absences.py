@@ -91,7 +91,11 @@ class AbsenceSource(Source):
         record = student_record(who, ORG_OF.get(said, "s1"))
         record |= {"sourcedId": "somebody"} if said == "another id" else {}
         record |= dict.fromkeys(("givenName", "familyName", "orgSourcedIds"), "") if said == "no name" else {}
-        record |= {"status": {"deleted": "tobedeleted", "status": "unheard-of"}.get(said, "active")}
+        if said == "another's deletion":
+            another = student_record(f"another-{500 + int(who.rpartition('-')[2])}", "s1")
+            record = another | {"sourcedId": who}
+        status = {"deleted": "tobedeleted", "another's deletion": "tobedeleted", "status": "unheard-of"}
+        record |= {"status": status.get(said, "active")}
         return JSONResponse({"user": self._named(record)})
 
 
@@ -193,6 +197,8 @@ class Absences(RuleBasedStateMachine):
             self.newest = self.clock
         self._agree(reasons)
         seen.update(reasons.values())
+        answers = [self.source.answers.get(who) for who, reason in reasons.items() if reason == "not_confirmed"]
+        seen.update(["another's deletion"] * ("another's deletion" in answers))
         seen.update(["cut bundle"] * self.model.is_cut(self.students))
         seen.update(["part missing"] * self.model.part_missing)
         assert ("part_missing" in self.school.guards) == self.model.part_missing
@@ -219,7 +225,7 @@ def source(request: pytest.FixtureRequest, home: Path) -> Iterator[Source]:
 USUAL = {"joined", "left"}
 RARE_REASONS = {"returned", "came_lately", "not_enrolled", "tobedeleted", "moved_school", "unknown_org"}
 SELDOM = {
-    "rest": {"not_answered", "not_confirmed", "sis_still_answers", "never listed"},
+    "rest": {"not_answered", "not_confirmed", "another's deletion", "sis_still_answers", "never listed"},
     "csv": {"older bundle", "ahead bundle", "again bundle", "old bundle", "cut bundle", "part missing"},
 }
 

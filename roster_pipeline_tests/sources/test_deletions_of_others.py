@@ -50,6 +50,15 @@ def test_deletions_of_a_whole_other_district_archive_nobody(database: Database, 
     assert "reassigned_ids" in school.guards
 
 
+def test_an_answer_that_is_the_deletion_of_somebody_else_is_no_second_witness(database: Database, rest: Source) -> None:
+    school = School.begun(database, rest, everybody())
+    rest.users = [one for one in everybody() if one["sourcedId"] not in ("st1", "st2", "st3")]
+    rest.single = everybody(deleted(1), pupil(2, status="tobedeleted"), deleted(3, identifier="9003"))
+    told = school.sync()
+    assert [told[one] for one in ("st1", "st2", "st3")] == ["not_confirmed", "left", "left"]
+    assert school.present == {f"st{place}" for place in range(PUPILS)} - {"st2", "st3"}
+
+
 @pytest.mark.parametrize(
     ("decide", "reasons", "stays"),
     [(manual_edits.link, ["tobedeleted"], False), (manual_edits.unlink, ["not_linked"], True)],

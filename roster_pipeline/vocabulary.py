@@ -229,9 +229,8 @@ REASONS: dict[str, str] = {
     "not_answered": "Not in the list. When we asked for this one person, the SIS gave no answer, or it finds nobody of "
     "their role in this way. So nothing proves that they left. If you know that they did, archive them by hand.",
     "not_confirmed": "Not in the list. When we asked for this one person, the SIS answered with a record that does not "
-    "say that they have left. The record names an org that is not a school of the SIS, or it names this school with a "
-    "role only in another school, or it has no name, or we cannot read its status or id, or it is deleted and seems to "
-    "be somebody else's.",
+    "say that they left. It names an org that is not a school of the SIS, or this school with a role only in another "
+    "one, or it has no name, or we cannot read its status or id, or it is deleted and seems to be somebody else's.",
     "rejected_record": "Their record could not be used, which does not mean that they are gone.",
     "unknown_org": "Their record names an org that is not a school of the SIS, or it names this school with a role "
     "only in another school. That does not say that they have left.",

@@ -1,5 +1,6 @@
 """A sourcedId that the SIS gave to somebody else: the linked person does not become that person."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -461,6 +462,15 @@ def test_once_unlinked_the_record_is_somebody_new() -> None:
 def test_a_list_of_changes_with_a_reassigned_id_changes_nobody() -> None:
     rows = ann().plan([user("a", **EVA)], snapshot=DELTA).rows
     assert list(rows["reason"]) == ["id_reassigned"]
+
+
+@pytest.mark.parametrize(
+    ("record", "found"), [({}, []), ({**NAMED, "identifier": "7"}, ["moved_school"])], ids=["another", "the same"]
+)
+def test_a_list_of_changes_moves_nobody_by_a_record_of_somebody_else(record: dict[str, Any], found: list[str]) -> None:
+    changes = replace(DELTA, whole_records=True)
+    rows = ann().plan([user("a", **(EVA | record), roles=[entry(org="s2")])], snapshot=changes).rows
+    assert list(rows["reason"]) == found
 
 
 def test_the_record_under_which_the_person_comes_now_waits_with_the_one_that_took_their_id() -> None:

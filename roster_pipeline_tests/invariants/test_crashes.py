@@ -81,7 +81,7 @@ def crashes(database: Database, database_url: str, site: Site, tmp_path: Path) -
     """After a first night: people join, leave, change, come back, move, and one record gets a new id."""
     district = CheckedDistrict(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
     sis = district.sis
-    for group, size in zip(GROUPS, (2, 4, 3, 9), strict=True):
+    for group, size in zip(GROUPS, (2, 4, 3, 12), strict=True):
         for _ in range(size):
             sis.join("sch-1", group)
     returner = sis.here()[-1]

@@ -94,9 +94,8 @@ class Nights(School):
         rest = {name: self.add_school(f"{self.school}-{name}", name) for name in names[1:]}
         self.keys = {"s1": self.school} | rest
         for key in self.keys.values():
-            self.set_school(
-                key, guards={"shrink_share": 1, "missing_share": 1, "restore_share": 1}, primary_contacts=False
-            )
+            limits = dict.fromkeys(("shrink_share", "missing_share", "restore_share", "slow_loss_share"), 1)
+            self.set_school(key, guards=limits, primary_contacts=False)
         self.users: list[Record] = []
         for name in names:
             self.users += [self._student(len(self.users) + place, name) for place in range(draw.choice((30, 70, 100)))]

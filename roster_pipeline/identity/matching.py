@@ -17,6 +17,7 @@ connection of the district gave. A connection of the district is trusted with ev
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -27,20 +28,8 @@ from roster_pipeline.frames import Array, Flags, Ints, repeated, strings, taken,
 from roster_pipeline.identity.deduplication import of_several
 from roster_pipeline.identity.directory_frames import DirectoryFrames, places_of
 from roster_pipeline.identity.evidence import Evidence, MatchKeys, weigh
-from roster_pipeline.identity.identity_groups import (
-    LAST_PRESENT,
-    NOBODY,
-    ROLE_OFF,
-    IdentityGroups,
-    record_conflicts,
-)
-from roster_pipeline.identity.match_keys import (
-    Persons,
-    bare_numbers_of,
-    of_many,
-    persons_at,
-    record_match_keys,
-)
+from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, ROLE_OFF, IdentityGroups, record_conflicts
+from roster_pipeline.identity.match_keys import Persons, bare_numbers_of, of_many, persons_at, record_match_keys
 from roster_pipeline.identity.reassigned_ids import reassigned_ids
 from roster_pipeline.vocabulary import ID_REASSIGNED, MATCH_CONTRADICTED, OTHER_CONNECTION, STATUS_RANK
 
@@ -62,6 +51,13 @@ class Matched:
     by: Ints
     conflict: dict[int, str]
     doubtful: frozenset[int]
+
+    @cached_property
+    def reassigned(self) -> Flags:
+        """Which identities have a record that seems to be somebody else's now."""
+        theirs = [identity for identity, reason in self.conflict.items() if reason == ID_REASSIGNED]
+        flags: Flags = np.isin(np.arange(len(self.person)), theirs)
+        return flags
 
 
 @dataclass

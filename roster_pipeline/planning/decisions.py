@@ -28,15 +28,7 @@ from roster_pipeline.identity.matching import BY, Matched
 from roster_pipeline.identity.reassigned_ids import DELETED
 from roster_pipeline.named_frames import part
 from roster_pipeline.settings.school import SchoolSettings
-from roster_pipeline.vocabulary import (
-    CONTACT,
-    CONTACTS_OFF,
-    ID_REASSIGNED,
-    ROLE_RANK,
-    STATUS_RANK,
-    UNREADABLE,
-    UNUSABLE,
-)
+from roster_pipeline.vocabulary import CONTACT, CONTACTS_OFF, ROLE_RANK, STATUS_RANK, UNREADABLE, UNUSABLE
 
 _LINKABLE = [STATUS_RANK[name] for name in ("member", "role_off", "org_below", "unknown_org", "elsewhere", "not_begun")]
 """A record that is gone or could not be used gets no link."""
@@ -246,8 +238,7 @@ class PlanningContext:
         membership."""
         record_status, person = self.identities.record_status[self.identities.lead], self.matched.person
         here = record_status <= LAST_PRESENT
-        doubted = [identity for identity, reason in self.matched.conflict.items() if reason == ID_REASSIGNED]
-        ends = np.isin(np.arange(len(here)), doubted) & (record_status == DELETED)
+        ends = self.matched.reassigned & (record_status == DELETED)
         ends &= np.isin(person, numbers_of(self.managed.index)) & ~np.isin(person, person[here])
         identities: Ints = np.flatnonzero(here | ends)
         return identities

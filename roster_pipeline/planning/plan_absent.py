@@ -31,7 +31,7 @@ from roster_pipeline.identity.match_keys import (
 )
 from roster_pipeline.named_frames import part
 from roster_pipeline.planning.decisions import PlanningContext
-from roster_pipeline.vocabulary import ID_REASSIGNED, LEFT_REASONS, STATUS_RANK
+from roster_pipeline.vocabulary import LEFT_REASONS, STATUS_RANK
 
 _LEFT = {STATUS_RANK[status]: reason for status, reason in LEFT_REASONS.items()}
 """For each status of the strongest record, the reason of the archival."""
@@ -118,8 +118,7 @@ def _said_to_leave(context: PlanningContext, who: Ints) -> Flags:
     identities, links = context.identities, context.directory.own_links
     left = ["deleted", *["elsewhere"] * context.snapshot.whole_records]
     says_so = np.isin(identities.record_status, [STATUS_RANK[status] for status in left])
-    doubted = [identity for identity, reason in context.matched.conflict.items() if reason == ID_REASSIGNED]
-    says_so &= ~np.isin(identities.identity, doubted)
+    says_so &= ~context.matched.reassigned[identities.identity]
     others = links.loc[~links["sourced_id"].isin(set(identities.roster.loc[says_so, "sourced_id"])), "person_id"]
     said: Flags = ~np.isin(who, numbers_of(others))
     return said

@@ -18,15 +18,16 @@ EVERYBODY = ""
 _STORED = ("guard", "message", "value", "limit", "overridable", "approver", "about")
 
 _ABSENCES = ("incomplete_snapshot", "no_orgs", "empty_role", "shrunk_role")
+_MISSING = (*_ABSENCES, "people_missing", "part_missing", "never_listed")
 
 REPEATS: dict[str, tuple[str, ...]] = {
     "older_source": ("incomplete_snapshot",),
     "empty_role": ("no_orgs",),
     "shrunk_role": ("no_orgs", "empty_role"),
     "people_missing": _ABSENCES,
-    "archivals": (*_ABSENCES, "people_missing", "part_missing", "never_listed"),
-    "archive_most": (*_ABSENCES, "people_missing", "part_missing", "never_listed"),
-    "slow_loss": (*_ABSENCES, "people_missing", "part_missing", "never_listed", "archivals", "archive_most"),
+    "archivals": _MISSING,
+    "archive_most": _MISSING,
+    "slow_loss": (*_MISSING, "archivals", "archive_most"),
     "small_role": ("no_orgs", "empty_role", "shrunk_role"),
     "creations": ("strangers",),
     "updates": ("rekeyed", "lower_grades"),

@@ -159,14 +159,10 @@ def plan_stats_of(
         of_kind=changes_of_kind(rows, directory),
         roles=directory.members["role"][directory.active],
         announced=archivals_of(rows, gone),
-        missing_part=_by_role(archived["role"][lost]),
-        never_listed=_by_role(archived["role"][np.isin(persons_of(archived), list(never_listed))]),
+        missing_part=tally(archived["role"][lost]),
+        never_listed=tally(archived["role"][np.isin(persons_of(archived), list(never_listed))]),
         losses={} if recent is None else losses_of(recent, archived, directory.managed, gone),
     )
-
-
-def _by_role(roles: pd.Series[str]) -> dict[str, int]:
-    return {str(role): int(count) for role, count in roles.value_counts().items()}
 
 
 def _without_org(

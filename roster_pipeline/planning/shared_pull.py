@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roster_pipeline.cleaning.quality import TOO_FEW
+from roster_pipeline.frames import tally
 from roster_pipeline.planning.findings import Finding, percent
 from roster_pipeline.planning.plan import ELSEWHERE, GONE, Plan
 from roster_pipeline.planning.plan_stats import PlanStats
@@ -103,4 +104,4 @@ def _unconfirmed(plan: Plan, stats: PlanStats) -> dict[str, int]:
         missing &= ~rows["witness"].isin([GONE, ELSEWHERE])
     if len(stats.announced):
         missing &= ~stats.announced
-    return {str(role): int(people) for role, people in rows["role"][missing].value_counts().items()}
+    return tally(rows["role"][missing])

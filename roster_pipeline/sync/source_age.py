@@ -143,9 +143,11 @@ def losses_of_schools(
 ) -> dict[str, Any]:
     """What the schools that read a complete list lack together; nothing if it is one school, or if the SIS answers for
     single people. proof: of the pull."""
+    if source.learned.get(SINGLE_USERS) or not proof["complete"] or proof["mode"] != "full":
+        return {}
     lately = schools_read_lately(conn, source.id)
     schools = [school for school in tenants.schools_of(conn, source.id) if school.id in lately]
-    if len(schools) < 2 or source.learned.get(SINGLE_USERS) or not proof["complete"] or proof["mode"] != "full":
+    if len(schools) < 2:
         return {}
     parts = ((proof.get("age") or {}).get("order") or {}).get("missing") or ()
     roles = [

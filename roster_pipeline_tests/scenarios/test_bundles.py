@@ -66,6 +66,15 @@ def since_the_last(district: District) -> datetime:
     return datetime.fromisoformat(district.people.stamp().replace("Z", "+00:00"))
 
 
+def first_night(district: District, exports: Exports, name: str = "1.zip") -> None:
+    """A bulk bundle is read, an hour after it was written. Later bundles may be old."""
+    district.set_connection(url=f"file://{exports.folder}", token_url=None)
+    district.add_school(guards={"bundle_age_days": 30})
+    exports.write(name, hours=0)
+    district.run_sync()
+    look_back(district, 1)
+
+
 def test_every_delta_since_the_last_sync_is_applied(district: District, exports: Exports) -> None:
     district.set_connection(url=f"file://{exports.folder}", token_url=None)
     district.add_school()
@@ -88,11 +97,7 @@ def test_every_delta_since_the_last_sync_is_applied(district: District, exports:
 
 
 def test_deltas_that_came_in_a_wrong_order_count_by_their_dates_of_change(district: District, exports: Exports) -> None:
-    district.set_connection(url=f"file://{exports.folder}", token_url=None)
-    district.add_school(guards={"bundle_age_days": 30})
-    exports.write("1.zip", hours=0)
-    district.run_sync()
-    look_back(district, 1)
+    first_night(district, exports)
     back, gone = district.people.people_of("sch-1", "student")[:2]
     before = since_the_last(district)
     district.people.remove(back.sourced_id, how="mark")
@@ -140,11 +145,7 @@ def test_a_delta_that_came_and_went_unseen_is_a_gap_until_a_whole_bundle_comes(
 def test_a_delta_that_comes_late_is_named_with_the_remedy_until_a_whole_bundle_comes(
     district: District, exports: Exports
 ) -> None:
-    district.set_connection(url=f"file://{exports.folder}", token_url=None)
-    district.add_school(guards={"bundle_age_days": 30})
-    exports.write("a.zip", hours=0)
-    district.run_sync()
-    look_back(district, 1)
+    first_night(district, exports, "a.zip")
     changed, gone = district.people.people_of("sch-1", "student")[:2]
     before = since_the_last(district)
     district.people.rename(changed.sourced_id, given_name="Firstly")
@@ -175,11 +176,7 @@ def test_a_first_bundle_that_only_says_what_changed_archives_nobody_and_asks_for
 
 def test_a_bundle_of_an_earlier_day_that_comes_again_changes_nobody(district: District, exports: Exports) -> None:
     """A delta is known by the dates of change in it, however many digits they have, and a bulk bundle by its bytes."""
-    district.set_connection(url=f"file://{exports.folder}", token_url=None)
-    district.add_school(guards={"bundle_age_days": 30})
-    exports.write("1.zip", hours=0)
-    district.run_sync()
-    look_back(district, 1)
+    first_night(district, exports)
     gone, renamed = district.people.people_of("sch-1", "student")[:2]
     for number, name in ((2, "Earlier"), (3, "Later")):
         before = since_the_last(district)

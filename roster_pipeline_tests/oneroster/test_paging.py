@@ -381,9 +381,16 @@ def test_a_server_that_drops_records_after_paging_loses_nobody(limit: int) -> No
     assert pulled.complete, pulled.problems
 
 
-@pytest.mark.parametrize("block", [60, 100, 120])
-def test_a_server_that_drops_a_whole_page_has_not_ended(block: int) -> None:
-    hidden = {"p-0001", *(f"p-{number:04}" for number in range(60, 60 + block))}
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        *([1, *range(60, 60 + block)] for block in (60, 100, 120)),
+        *([number for number in range(len(PEOPLE)) if number % group >= shown] for group, shown in ((13, 1), (13, 3))),
+    ],
+    ids=["60", "100", "120", "all but each 13th", "all but 3 of 13: a second reading has smaller pages"],
+)
+def test_a_server_that_drops_a_whole_page_has_not_ended(dropped: list[int]) -> None:
+    hidden = {f"p-{number:04}" for number in dropped}
 
     def answer(query: Mapping[str, str]) -> JSONResponse:
         return JSONResponse({"users": [one for one in window(query) if one["sourcedId"] not in hidden]})

@@ -47,14 +47,14 @@ def pages_by_number(collection: Collection, progress: Progress, page: Page) -> b
 
     page: the second page. If so, habits are changed in place, so that the listing goes on that way.
     """
-    habits, size = collection.habits, len(page.records)
-    full = page.limit is not None and (size == page.limit or (size < page.limit and size % ROUND_CAP == 0))
-    if habits.aligned or not full or not progress.begins_anew(page):
+    habits, limit, size = collection.habits, page.limit or 0, len(page.records)
+    if habits.aligned or size > limit or not progress.begins_anew(page):
         return False
-    probe = collection.page(size, size)
+    step = limit if size % ROUND_CAP else size  # of another size, some of its records may have been dropped
+    probe = collection.page(step, step)
     if not probe.records or hashes(probe.records[:1])[0] == progress.first_record:
         return False
-    habits.limit, habits.aligned = size, True
+    habits.limit, habits.aligned = step, True
     return True
 
 
@@ -185,17 +185,21 @@ def _other_end(collection: Collection) -> Hashes:
     return np.zeros(0, dtype=np.int64)
 
 
-def _note_hidden_pages(collection: Collection, progress: Progress, proof: ListingProof, seen: SeenIds) -> None:
-    """Note a problem if new records follow the end, at a server that drops records after paging: where it drops a whole
-    page, the list looks as if it ended. A total would have shown that."""
-    habits = collection.habits
-    if not habits.linked and (progress.uneven or proof.duplicates) and (progress.total is None or progress.low):
-        for pages in BEYOND:
-            with suppress(NotOffered, RequestRefused, ServerFailed):
-                offset = habits.aligned_to(progress.offset + pages * progress.longest)
-                if not seen.has(hashes(collection.page(offset).records)).all():
-                    proof.note("empty-page-inside")
-                    return
+def _note_hidden_pages(
+    collection: Collection, progress: Progress, proof: ListingProof, repetitions: Repetitions, seen: SeenIds
+) -> None:
+    """Note a problem if an earlier reading was longer (by one: somebody has just left), or if new records follow the
+    end, at a server that drops records after paging: where it drops a whole page, the list looks as if it ended. A
+    total would have shown that."""
+    if progress.total is not None and not progress.low:
+        return
+    habits, hidden = collection.habits, proof.records < repetitions.most - 1
+    for pages in BEYOND if not habits.linked and (progress.uneven or proof.duplicates) else ():
+        with suppress(NotOffered, RequestRefused, ServerFailed):
+            offset = habits.aligned_to(progress.offset + pages * progress.longest)
+            hidden = hidden or not seen.has(hashes(collection.page(offset).records)).all()
+    if hidden:
+        proof.note("empty-page-inside")
 
 
 def _note_round_end(collection: Collection, progress: Progress, proof: ListingProof, seen: SeenIds) -> None:
@@ -254,13 +258,11 @@ def judge_end(
         proof.problems.remove(RANGE)
         proof.doubt(RANGE)
     if proof.duplicates:
-        if repetitions.identical:
-            proof.doubt("duplicates")
-        else:
-            proof.note("duplicates")
+        (proof.doubt if repetitions.identical else proof.note)("duplicates")
     if not proof.problems:
-        _note_hidden_pages(collection, progress, proof, seen)
+        _note_hidden_pages(collection, progress, proof, repetitions, seen)
         _note_round_end(collection, progress, proof, seen)
+    repetitions.most = max(repetitions.most, proof.records)
     if whole:
         _compare_with_earlier_ends(collection, progress, proof)
 

@@ -256,9 +256,9 @@ class Repetitions:
     """
 
     def __init__(self) -> None:
-        self.page_size: int | None = None
-        """The page size of this reading; None is the usual one."""
+        self.page_size: int | None = None  # of this reading; None is the usual one
         self.total_moved = False  # in an earlier reading
+        self.most = 0  # records of an earlier reading
         self._compares = False
         self._repeated = False
         self._longest = 0

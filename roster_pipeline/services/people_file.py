@@ -36,6 +36,7 @@ MOST_ELEMENTS = MOST_ROWS * MOST_COLUMNS * 4
 """A limit for the XML elements of an XLSX file: each cell has two, and two more in the table of texts."""
 LONGEST_CELL = 500
 _ZIP = b"PK\x03\x04"
+_BLANK, _OTHER_KINDS = b"\xef\xbb\xbf \t\r\n", (b"<", b"%PDF", b"{\\rtf")  # many systems call a web page `.xls`
 _SEPARATORS = (",", ";", "\t", "|")
 FIRST_LINES = 10
 """The lines in which the names of the columns are searched. A title, or a note such as `sep=;`, may stand above."""
@@ -126,7 +127,7 @@ def _header(lines: Sequence[Sequence[str]]) -> int | None:
 def _csv(data: bytes) -> Iterator[list[str]]:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = data.decode("utf-16", "replace")
-    elif b"\0" in data:
+    elif b"\0" in data or data.lstrip(_BLANK).startswith(_OTHER_KINDS):
         raise FileUnusable("This is not a CSV or XLSX file.", "In your spreadsheet, save the list as CSV or XLSX.")
     else:
         try:
@@ -142,7 +143,7 @@ def _csv(data: bytes) -> Iterator[list[str]]:
     split = {one: [line.split(one) for line in top] for one in _SEPARATORS}
     likely = {one: (_header(lines) is not None, sum(map(len, lines))) for one, lines in split.items()}
     separator = max(_SEPARATORS, key=lambda one: likely[one])
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for cells in reader:
             yield [_text(plain_cell(cell)) for cell in cells[: MOST_COLUMNS + 1]]
@@ -221,8 +222,8 @@ def _cells(sheet: Any) -> Iterator[list[str]]:
 def _of_cell(cell: Any) -> str:
     """The text of a cell, with the zeros that its format shows."""
     value = cell.value
-    if value is None:
-        return ""
+    if value is None or cell.data_type == "f":
+        return "" if value is None else "="  # an array formula comes as an object
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and value.is_integer() and abs(value) < 10**15:

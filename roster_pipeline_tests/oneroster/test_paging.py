@@ -273,6 +273,15 @@ def test_a_server_that_divides_the_offset_by_the_limit_is_found_out(page_size: i
     assert (learned["limit"], learned["aligned"]) == (min(page_size, 60), True)
 
 
+def test_the_same_server_is_found_out_if_it_drops_a_record_of_its_first_page() -> None:
+    def answer(query: Mapping[str, str]) -> Any:
+        asked = int(query.get("limit", 100))
+        number = int(query.get("offset", 0)) // asked
+        return {"users": [one for one in PEOPLE[number * asked : (number + 1) * asked] if one != PEOPLE[7]]}
+
+    assert whole(told_of(answer), len(PEOPLE) - 1)
+
+
 def test_a_server_that_refuses_an_offset_inside_a_page_is_read_page_by_page() -> None:
     def answer(query: Mapping[str, str]) -> Any:
         inside = int(query.get("offset", 0)) % int(query["limit"])

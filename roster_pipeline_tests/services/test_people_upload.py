@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from openpyxl import Workbook, load_workbook
+from openpyxl.worksheet.formula import ArrayFormula, DataTableFormula
 
 from roster_pipeline.directory import ledger, manual_edits, members, uploads
 from roster_pipeline.directory.accounts import COMMAND_LINE, Account
@@ -186,6 +187,14 @@ def test_what_a_spreadsheet_cut_or_could_not_compute_is_refused(database: Databa
     assert {row.what for row in found.rows} == {people_file.UNREADABLE}
 
 
+def test_a_formula_of_any_kind_is_refused(lincoln: SchoolRow) -> None:
+    array, table = ArrayFormula("A2", "=LEFT(B2,2)"), DataTableFormula("A3")
+    read = read_people_file(xlsx_of(HEADER, [array, "Lovelace"], [table, "Turing"], ["=B4", "Roe"]))
+    columns = fields_of_columns(read.header)
+    rows = [people_file.read_row(number, cells, columns, "student", lincoln) for number, cells in read.rows]
+    assert [row.why for row in rows] == ["The cell of given name has a formula."] * 3
+
+
 def bomb() -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -265,6 +274,9 @@ def damaged(kind: int) -> bytes:
         *map(damaged, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)),
         *map(packed_by, (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
         csv_of(["a" * 200_000]),
+        csv_of(HEADER, ADA) + b'"Alan,Turing\r\nKim,Roe\r\n',
+        b"\xef\xbb\xbf\r\n<html><table>\n<tr><td>First name, last name</td></tr>\n<tr><td>Ada, Lovelace</td></tr>\n",
+        b"%PDF-1.7\n1 0 obj\n",
     ],
 )
 def test_what_is_no_list_is_refused_and_not_repeated(data: bytes) -> None:

@@ -37,12 +37,7 @@ NEW = "exists (select from linking where not is_primary)"
 _WITH_NUMBER = "case when excluded.number is null then r.{0} else excluded.{0} end"
 _NOW = ", ".join([*map(_WITH_NUMBER.format, _NUMBER), *(f"coalesce(excluded.{name}, r.{name})" for name in _NAMES)])
 REMEMBER = f"""
-with other as materialized (
-    select sourced_id, person_id from link where connection_id = :connection and not is_primary
-    union
-    select sourced_id, l.person_id from link_record r join link l using (connection_id, sourced_id)
-    where r.connection_id = :connection
-), believed as (
+with believed as materialized (
     select person_id from applying where action <> 'archive' and role <> 'contact'
     union all
     select person_id from plan_row
@@ -50,17 +45,24 @@ with other as materialized (
       and (role, guard) in (select * from unnest(cast(:linking_roles as text[]), cast(:linking_guards as text[])))
     union all
     select unnest(people) from plan_unchanged where plan_id = :plan and role = any(:linking_roles)
-), said as (
+), other as materialized (
+    select * from (
+        select sourced_id, person_id from link where connection_id = :connection and not is_primary
+        union
+        select sourced_id, l.person_id from link_record r join link l using (connection_id, sourced_id)
+        where r.connection_id = :connection
+    ) remembered where (person_id in (select person_id from believed)) is true
+), said as materialized (
     select * from {OF_SNAPSHOT.format(snapshot=":snapshot")}
-      and record_status = 'member' and sourced_id in (select sourced_id from other)
+      and record_status = 'member' and (sourced_id in (select sourced_id from other)) is true
 )
 insert into link_record as r (connection_id, sourced_id, sync_id, {_COLUMNS})
 select :connection, sourced_id, :sync, {_COLUMNS} from said join other using (sourced_id)
-where person_id in (select person_id from believed)
 on conflict (connection_id, sourced_id) do update set sync_id = excluded.sync_id, ({_COLUMNS}) = row({_NOW})
 where ({", ".join(f"r.{name}" for name in SAID)}) is distinct from ({_NOW})
 """
-"""Runs at the end of an apply, with the rows that it has staged (`apply_staging`)."""
+"""Runs at the end of an apply, with the rows that it has staged (`apply_staging`). PostgreSQL has no statistics of rows
+this young. `is true` makes it look up in a hash table, where a join would compare all with all."""
 
 _LEAVE = f"""
 insert into link_record (connection_id, sourced_id, sync_id, {_COLUMNS})

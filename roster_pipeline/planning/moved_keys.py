@@ -36,7 +36,7 @@ from roster_pipeline.vocabulary import (
     WRITING,
 )
 
-_CONTACT = {name: CONTACT_FIELDS.index(name) for name in ("contact_sourced_id", "contact_email", "contact_phone")}
+CONTACT_KEYS = {name: CONTACT_FIELDS.index(name) for name in ("contact_sourced_id", "contact_email", "contact_phone")}
 """The fields that identify a contact, each with its place in an entry of `MORE_CONTACTS`."""
 _KEYS = {"number": "number", "email": "e-mail", "username": "username"}
 """For each field of a change, the word that people use for it."""
@@ -222,7 +222,7 @@ def _keys_of(contacts: dict[str, Any]) -> set[str]:
     return {
         f"{name} {contact[place].lower()}"
         for contact in listed
-        for name, place in _CONTACT.items()
+        for name, place in CONTACT_KEYS.items()
         if place < len(contact) and isinstance(contact[place], str)
     }
 

@@ -6,7 +6,7 @@ its size, all its changes are held too.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from roster_pipeline.identity.directory_frames import places_of
 from roster_pipeline.identity.names import name_key
 from roster_pipeline.named_frames import part
 from roster_pipeline.planning.findings import Finding, out_of, percent
+from roster_pipeline.planning.moved_keys import CONTACT_KEYS
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats
 from roster_pipeline.settings.school import Guards
@@ -26,6 +27,7 @@ from roster_pipeline.vocabulary import (
     ARCHIVE,
     CHANGING,
     CONTACT,
+    CONTACT_FIELDS,
     CONTACTS_OFF,
     CREATE,
     MANAGER,
@@ -38,12 +40,10 @@ from roster_pipeline.vocabulary import (
 )
 
 _KEY_FIELDS = ("email", "number", "username")
-
 _NAMES = ("given_name", "family_name")
-
 _CONTACT = "contact_sourced_id"
-
-_LOST = ("phone", "middle_name", "grade", _CONTACT, "contact_email", "contact_phone")
+_OF_CONTACT = (*CONTACT_KEYS, "contact_given_name", "contact_family_name")
+_LOST = ("phone", "middle_name", "grade")
 """Values that identify nobody. If many people lose one in a sync, a column of the export was probably lost."""
 
 
@@ -151,7 +151,7 @@ def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
         if updates and there and updates.keyed > TOO_FEW and updates.keyed > guards.update_key_share * there:
             message = (
                 f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, "
-                f"or lose a value or the right to log in, {out_of(updates.keyed, there)}."
+                f"or other data of a contact, or lose a value or the right to log in, {out_of(updates.keyed, there)}."
             )
             share = updates.keyed / there
             yield Finding("key_updates", message, share, guards.update_key_share, (UPDATE,), updates.into, about=role)
@@ -244,26 +244,36 @@ def _share(guard: str, role: str, action: str, rows: int, there: int, limit: flo
 
 def _of_keys(changes: dict[str, list[object]]) -> bool:
     """Whether a row gives somebody another key, or removes a value or the right to log in. These do not count: a first
-    contact, a number of another kind or place, and the grade of somebody who is no longer a student."""
+    contact, the first e-mail, phone or name of a contact, a number of another kind or place, and the grade of somebody
+    who is no longer a student."""
     if any(name in changes and changes[name][0] != changes[name][1] for name in _KEY_FIELDS):
         return True
-    if _CONTACT in changes and None not in changes[_CONTACT]:
+    if _changes_contact({name: changes[name] for name in _OF_CONTACT if name in changes}):
         return True
-    if _replaces_a_contact(changes) or changes.get("enabled", (None, None))[1] is False:
+    if _changes_later_contacts(changes) or changes.get("enabled", (None, None))[1] is False:
         return True
     if any(name in changes and changes[name][1] is None for name in _LOST) and "role" not in changes:
         return True
     return any(name in changes and _other_name(*changes[name]) for name in _NAMES)
 
 
-def _replaces_a_contact(changes: dict[str, list[object]]) -> bool:
-    """Whether another contact takes the place of a contact after the primary one."""
+def _changes_contact(changes: Mapping[str, Sequence[object]]) -> bool:
+    """Whether a contact becomes another one, or what the SIS says about them changes or goes."""
+    given = ((name, old, new) for name, (old, new) in changes.items() if old is not None)
+    return any(old != new if name in CONTACT_KEYS else _other_name(old, new) for name, old, new in given)
+
+
+def _changes_later_contacts(changes: dict[str, list[object]]) -> bool:
+    """Whether another contact takes the place of a contact after the primary one, or one of these changes."""
     old, new = (
-        {contact[0] for contact in json.loads(str(listed))} if listed else set()
+        {contact[0]: dict(zip(CONTACT_FIELDS, contact, strict=False)) for contact in json.loads(str(listed or "[]"))}
         for listed in changes.get(MORE_CONTACTS, (None, None))
     )
     before, after = changes.get(_CONTACT, (None, None))
-    return bool(old - new - {after}) and bool(new - old - {before})
+    if old.keys() - new.keys() - {after} and new.keys() - old.keys() - {before}:
+        return True
+    both = ((old[one], new[one]) for one in old.keys() & new.keys())
+    return any(_changes_contact({name: (was.get(name), now.get(name)) for name in _OF_CONTACT}) for was, now in both)
 
 
 def _other_name(old: object, new: object) -> bool:

@@ -9,7 +9,8 @@ Says = bool | str | None
 Kept = tuple[str, str | None]
 """A contact as it is stored: sourcedId and phone."""
 KEYS_SHARE, FEW = 0.05, 2
-"""If more than this share of a role would get another contact, the changes need an approval; this few do not."""
+"""If more than this share of a role would get another contact or another phone of one, the changes need an approval;
+this few do not."""
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Wishes:
 class School:
     """Members by sourcedId: active or archived; and their stored contacts by place.
 
-    held: whether updates wait because too many students would get another contact. waiting: those updates.
+    held: whether updates wait because too many contacts would change. waiting: those updates.
     """
 
     wishes: Wishes = field(default_factory=Wishes)
@@ -111,19 +112,17 @@ class School:
             self.stored[who] = {place: kept for place, kept in places.items() if place <= most}
 
     def _replaces(self, who: str, contacts: Wanted) -> bool:
-        """Whether the primary contact or their phone goes, or somebody else replaces a later contact."""
+        """Whether another contact takes the place of one, or a contact's phone changes or goes."""
         places = self.stored.get(who, {})
         laid_out = self._laid_out(places, contacts)
-        before = {place: kept[0] for place, kept in places.items()}
-        after = {place: kept[0] for place, kept in laid_out.items()}
-        phones = [kept.get(1, ("", None))[1] for kept in (places, laid_out)]
-        first, then = before.get(1), after.get(1)
-        gone = {one for place, one in before.items() if place > 1} - {one for place, one in after.items() if place > 1}
-        new = {one for place, one in after.items() if place > 1} - {one for place, one in before.items() if place > 1}
-        moved = first != then
-        behind = bool(gone - ({then} if moved else set())) and bool(new - ({first} if moved else set()))
-        lost = phones[0] is not None and phones[1] is None
-        return (moved and first is not None) or lost or behind
+        first, then = places.get(1, (None, None)), laid_out.get(1, (None, None))
+        later, behind = (dict(kept for place, kept in one.items() if place > 1) for one in (places, laid_out))
+        moved = first[0] != then[0]
+        gone, new = later.keys() - behind.keys(), behind.keys() - later.keys()
+        replaced = bool(gone - ({then[0]} if moved else set())) and bool(new - ({first[0]} if moved else set()))
+        phones = [(first[1], then[1]), *((later[one], behind[one]) for one in later.keys() & behind.keys())]
+        changed = any(was is not None and was != now for was, now in phones)
+        return (moved and first[0] is not None) or changed or replaced
 
     def _remove(self, barred: set[str]) -> int:
         count = 0

@@ -113,7 +113,7 @@ SAID = [
          rows={"restore": 100}),
     case(("updates", "160 students would change, with 200 in the directory: 80 %.", 0.8, 0.75), rows={"update": 160}),
     case(("key_updates", "20 students would get another e-mail, number, username, name or contact, "
-                         "or lose a value or the right to log in, "
+                         "or other data of a contact, or lose a value or the right to log in, "
                          "with 200 in the directory: 10 %.", 0.1, 0.05), rows={"key": 20}),
     case(("blackout", "Nothing is changed until Mon 9 Mar 2026, by the school's calendar.", 1, 0),
          limits=Guards(windows=[Window(kind="blackout", **WINDOW)])),

@@ -1,5 +1,6 @@
 """The guards: each at its limit and just beyond it, and what it holds."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -85,6 +86,8 @@ def losing(count: int, **loss: Any) -> Plan:
     return Plan(rows.assign(changes=pd.Series([loss] * count)), False, False, (STUDENTS,))
 
 
+OF_CONTACT = ("contact_sourced_id", "contact_email", "contact_phone", "contact_given_name", "contact_family_name")
+OF_SECOND = ["g2", "Ada", "Oduya", "parent", "ada@home.example", "+1", None]
 LOST = ("phone", "middle_name", "grade", "contact_sourced_id", "contact_email", "contact_phone")
 
 
@@ -195,6 +198,14 @@ CASES = [
     case("phones of 5 % gone", plan=losing(10, phone=["+1", None])),
     *(case(f"{field} over 5 % gone", of_student("update"), "key_updates", plan=losing(11, **{field: ["x", None]}))
       for field in LOST),
+    *(case(f"{field} over 5 % changed", of_student("update"), "key_updates", plan=losing(11, **{field: ["x", "y"]}))
+      for field in OF_CONTACT),
+    *(case(f"another {field} of a second contact", of_student("update"), "key_updates", plan=losing(11, more_contacts=[
+        json.dumps([OF_SECOND]), json.dumps([[*OF_SECOND[:place], "y", *OF_SECOND[place + 1 :]]])]))
+      for place, field in ((1, "given name"), (2, "family name"), (4, "e-mail"), (5, "phone"))),
+    case("names of contacts written otherwise", plan=losing(100, contact_family_name=["O'NEIL", "O'Neil"])),
+    case("first values of contacts", plan=losing(100, contact_email=[None, "y"], contact_phone=[None, "y"])),
+    case("other relationships of contacts", plan=losing(100, contact_relationship=["parent", "guardian"])),
     case("accounts of more than 5 % switched off", of_student("update"), "key_updates",
          plan=losing(11, enabled=[True, False])),
     case("accounts switched on", plan=losing(100, enabled=[False, True])),

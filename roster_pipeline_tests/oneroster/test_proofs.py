@@ -1,5 +1,6 @@
 """Proofs that a list has ended: doubts that a second reading settles, and missing proofs."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -150,6 +151,14 @@ def test_a_body_that_speaks_against_itself_is_a_problem(beside: dict[str, Any], 
     assert len(pulled.ids) == len(PEOPLE)
 
 
+def test_a_list_that_comes_twice_in_one_body_is_a_problem() -> None:
+    def answer(query: Mapping[str, str]) -> Response:
+        lists = [f'"users": {json.dumps(some)}' for some in (window(query)[:1], window(query))]
+        return Response(f"{{{', '.join(lists)}}}", media_type="application/json")
+
+    assert told_of(answer).problems == ("partial-answer",)
+
+
 @pytest.mark.parametrize(
     "beside",
     [
@@ -159,6 +168,7 @@ def test_a_body_that_speaks_against_itself_is_a_problem(beside: dict[str, Any], 
         {"errors": [], "hasMore": True},
         {"success": ["false"], "students": [], "classes": [{"sourcedId": "c-1"}]},
         {"meta": {"page": 1}},
+        {"meta": {"users": "users"}},
     ],
 )
 def test_what_says_nothing_about_whether_everybody_came_is_none(beside: dict[str, Any]) -> None:

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from roster_pipeline.oneroster.collections.paging import Page, PagingHabits
 from roster_pipeline.oneroster.collections.response_body import (
+    PARTIAL,
     PageBody,
+    comes_twice,
     next_in_header,
     records_of,
     total_in_header,
@@ -175,7 +177,8 @@ class Collection:
             total = total_in_header(response)
             revision = next((response.headers[name] for name in REVISION_HEADERS if name in response.headers), None)
             announced = [query for query in (next_in_header(response), body.next) if query is not None]
-            caveat = body.caveat or (None if response.is_of_today(self.session.clock.now()) else ANOTHER_DAY)
+            twice = PARTIAL if comes_twice(response.body, self.key) else None
+            caveat = body.caveat or twice or (None if response.is_of_today(self.session.clock.now()) else ANOTHER_DAY)
             stated = body.total if total is None else total
             return Page(body.records, limit, stated, max(announced, default=None), revision, caveat)
 

@@ -4,7 +4,9 @@ A response without a list is an error. Only a list that exists and is empty, or 
 page has no records.
 """
 
+import json
 import re
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -158,6 +160,15 @@ def _has_another_list(body: dict[str, Any], collection: str, value: Any) -> bool
         return any(other is not value and other != value for other in others)
     except RecursionError:
         return True
+
+
+def comes_twice(body: bytes | bytearray, collection: str) -> bool:
+    """Whether a body has two members of this name. A decoder keeps only the last one."""
+    if body.count(f'"{collection}"'.encode()) > 1:
+        with suppress(ValueError, RecursionError):  # then the page was read by the lenient decoder, or not at all
+            names: list[Any] = json.loads(body, object_pairs_hook=lambda pairs: [name for name, _ in pairs])
+            return names.count(collection) > 1
+    return False
 
 
 def _one_level_down(body: dict[str, Any], collection: str) -> Any:

@@ -22,8 +22,8 @@ OURS = frozenset({"rostering", "test_connection", "prune", "__ASSET_JOB"})
 TASK_TAG = "dagster-celery/task_id"
 PATIENCE_SECONDS = 120.0
 """If a run could go on but has not done so for this long, something is wrong."""
-STARTS_WITHIN_SECONDS = 30.0
-"""The time from the start of a run until its process has taken its lock."""
+SILENT_SECONDS = 30.0
+"""A process without its lock writes an event within this time: it begins its run, or is between two steps."""
 LONG_QUEUE_SECONDS = 3600.0
 """A run that waits longer than this may miss the night."""
 MOST_LOOKED_AT = 500
@@ -182,9 +182,15 @@ def look_at_runs(instance: dg.DagsterInstance, database: Database) -> RunQueue:
         if run.dagster_run.job_name in OURS
         and run.dagster_run.run_id not in alive
         and run.dagster_run.tags.get(TASK_TAG) not in held
-        and found.at.timestamp() - (run.start_time or 0) > STARTS_WITHIN_SECONDS
+        and found.at.timestamp() - _last_event(instance, run) > SILENT_SECONDS
     )
     return found
+
+
+def _last_event(instance: dg.DagsterInstance, run: dg.RunRecord) -> float:
+    """When a run last wrote an event, in seconds since 1970."""
+    newest = instance.get_records_for_run(run.dagster_run.run_id, limit=1, ascending=False).records
+    return max((event.timestamp for event in newest), default=run.start_time or 0)
 
 
 def recent_beats(queue: RunQueue, before: Iterable[tuple[float, str]]) -> list[tuple[float, str]]:

@@ -26,6 +26,7 @@ from roster_pipeline.defs.resources import DirectoryResource, close_databases
 from roster_pipeline.defs.sensors import watch_runs
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import alive
+from roster_pipeline.runtime import run_queue
 from roster_pipeline.runtime.run_queue import RunQueue, findings, look_at_runs
 from roster_pipeline_tests.scale.conftest import BROKER, OVER_A_BROKER, environment, production
 from roster_pipeline_tests.waiting import until
@@ -197,13 +198,17 @@ def test_a_broker_that_is_away_is_red_for_doctor_and_metrics(
     assert "roster_run_slots 64.0\n" in numbers
 
 
-def test_a_started_run_without_a_process_is_failed_and_one_with_a_process_is_not(installation: Installation) -> None:
+def test_a_started_run_without_a_process_is_failed_and_one_with_a_process_is_not(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installation.submit(2)
     executed, dead = (run.run_id for run in installation.instance.get_runs())
     for run_id in (executed, dead):
         for kind in (dg.DagsterEventType.RUN_STARTING, dg.DagsterEventType.RUN_START):
             installation.instance.report_dagster_event(dg.DagsterEvent(kind.value, "rostering"), run_id)
     installation.let_pass(5)
+    assert not installation.look().dead, "they wrote an event just now, so they may be between two steps"
+    monkeypatch.setattr(run_queue, "SILENT_SECONDS", 0.0)
     with alive(installation.database, executed):
         assert [run.dagster_run.run_id for run in installation.look().dead] == [dead]
         assert "dead runs" in installation.red()

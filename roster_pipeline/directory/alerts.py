@@ -144,6 +144,12 @@ def lock_of_school(conn: Connection, school_id: int) -> list[int]:
     return list(conn.scalars(text(OF_SCHOOL), {"school": school_id}))
 
 
+def lock_all(conn: Connection) -> None:
+    """Lock every open alert, after the transactions that have locked one. Such a transaction may still open an alert.
+    So whoever changes many alerts calls this before they open one; otherwise each would wait for the other."""
+    conn.execute(text("select id from alert where cleared_at is null order by id for update"))
+
+
 def lock_open(conn: Connection, ids: Collection[int]) -> set[int]:
     """Lock those of these alerts that are still open; locked ones are left out."""
     query = "select id from alert where cleared_at is null and id = any(:ids) order by id for update skip locked"
@@ -229,7 +235,7 @@ def record(
     retryable: bool = False,
 ) -> bool:
     """Store one failed step; False if there is no such school. night: None for a run by hand."""
-    school_id = conn.scalar(select(school.c.id).where(school.c.key == school_key).with_for_update())
+    school_id = conn.scalar(select(school.c.id).where(school.c.key == school_key).with_for_update(key_share=True))
     if school_id is None:
         return False
     row = insert(failure).values(

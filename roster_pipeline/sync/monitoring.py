@@ -48,6 +48,7 @@ class Watched:
 def watch(database: Database, now: datetime) -> Watched:
     """Check everything once, in one transaction. Each alert and its mail are written together."""
     with database.begin() as conn:
+        alerts.lock_all(conn)
         held, claimed = watch_holds(conn, now), watch_claims(conn, now)
         cleared, paused = _clear_finished(conn, now), pause_failing(conn, now)
         silent = alerts.silent_schools(conn, now, SILENCE)

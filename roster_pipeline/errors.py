@@ -8,59 +8,12 @@ Each missing part of a snapshot is a slug in its proof. `WORDS` says what it mea
 """
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-UNUSUAL_END = "(if it stays so, Test Your Information accepts it)"
-WORDS = {
-    "total-not-reached": "fewer records came than the SIS announced: it may count people who are deleted, or whom this "
-    "client may not see",
-    "total-disagrees": "more records came than the SIS announced",
-    "total-drifted": "the number of records changed while they were read",
-    "duplicates": "records came twice",
-    "last-page-repeats": "the last page came again, so nothing proves that the list has ended",
-    "paging-ignored": "the SIS always sent the same page, so nothing proves that the list is whole",
-    "list-moved": "people were removed or moved while the list was read, so somebody may be missing",
-    "pages-apart": "the pages of the list cannot overlap, and two readings brought different people",
-    "empty-page-inside": "an empty page came although more people follow it",
-    "round-end": "the list ended at a round number of records, or with its only page full, and may go on",
-    "last-record-gone": "an empty page came where the last person should have come again",
-    "total-gone": f"the SIS no longer says how many records there are, as it did before {UNUSUAL_END}",
-    "link-gone": f"the SIS no longer links one page to the next, as it did before {UNUSUAL_END}",
-    "next-page-empty": f"the SIS announced another page, but it was empty {UNUSUAL_END}",
-    "partial-answer": "the SIS says that its answer is only a part",
-    "partial-status": "the SIS answered with the HTTP status of a part (206), and no total proves the end",
-    "warning-beside-data": "the SIS sent a warning along with the people",
-    "another-day": "a page is dated more than a day from our clock: a cache sent old data, or one clock is wrong",
-    "revision-changed": "the data changed while they were read",
-    "no-orgs": "nobody came with a school",
-    "enrollments-unread": "enrollments could not be read; on this connection they say who has left",
-    "enrollments-in-part": "the manifest does not call the enrollments complete, so they do not show who has none",
-    "dates-contradict": "dates of roles are written with the day first and with the month first",
-    "no-people": "the SIS shows nobody at all",
-    "records-without-id": "records came without an id, and the SIS does not answer for single people, so anybody "
-    "may still be there",
-    "no-role": "people came without a role that we know",
-    "unread": "people could not be read",
-    "delta-without-whole": "only changes came, and there is no whole roster to apply them to",
-    "deltas-missed": "bundles of changes may have been missed since the last sync",
-    "source-late-delta": "a bundle of changes came after a newer one had been read, so it was not read: export "
-    "everything (bulk) once, and let each bundle come before the next one is written",
-    "source-old": "the bundle was written long ago, and nothing newer came",
-    "source-older-than-before": "the data are older than those of an earlier sync",
-    "source-from-the-future": "the time of the bundle is in the future, so its age is unknown",
-    "no-manifest": "the bundle has no manifest.csv, so nothing says whether it is whole",
-    "manifest-disagrees": "the manifest says that a file is absent, but it is there",
-    "manifest-silent": "the manifest does not mention a file that is there",
-    "ends-inside-a-row": "a file of the bundle is cut off",
-    "unreadable-rows": "a file of the bundle has rows that cannot be read",
-    "orgs-in-part": "the manifest says that the orgs are only changes, and people name others: all must be exported",
-    "roles-lack-new-users": "most people who are new in users.csv have no role: roles.csv is of an earlier day, so the "
-    "export must write both at once",
-    "roles-name-absent-users": "the bundle has roles of people who are not in it",
-    "enrollments-name-absent-users": "people we know are enrolled and have no row: a file was cut, or they left and "
-    "should be announced as leavers",
-}
-"""For the part of each slug before the colon, what it means. `docs/oneroster.md` and `docs/csv.md` explain each."""
+WORDS: dict[str, str] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+"""What each slug means, or its part before a colon."""
 ABOUT_AGE = "source-"
 """The beginning of the slugs that concern the age of the source."""
 WITHOUT_SCHOOL = "all of one role came without a school"

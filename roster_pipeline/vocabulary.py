@@ -4,10 +4,12 @@ Each is written here once; roster, plan, directory, mails and pages use the same
 """
 
 import difflib
+import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -133,29 +135,16 @@ UNUSABLE = ("unmapped", "org_below", "unknown_org", "rejected")
 # Fields
 
 PERSON_FIELDS = (
-    "given_name",
-    "family_name",
-    "middle_name",
-    "preferred_given_name",
-    "preferred_family_name",
-    "email",
-    "phone",
-    "username",
-    "number",
-    "enabled",
-)
+    "given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name", "email", "phone",
+    "username", "number", "enabled",
+)  # fmt: skip
 """The fields of a person that the sync keeps. All are text except `enabled`. `number` is of the kind `number_kind`."""
 MEMBERSHIP_FIELDS = ("role", "grade", "source_role", "source_grade")
 """The fields of a membership that the sync keeps."""
 CONTACT_FIELDS = (
-    "contact_sourced_id",
-    "contact_given_name",
-    "contact_family_name",
-    "contact_relationship",
-    "contact_email",
-    "contact_phone",
-    "contact_flags",
-)
+    "contact_sourced_id", "contact_given_name", "contact_family_name", "contact_relationship", "contact_email",
+    "contact_phone", "contact_flags",
+)  # fmt: skip
 """The primary contact in roster rows and plan changes; the table `contact` holds the same without the prefix.
 
 `contact_flags` is a JSON object of texts: what the SIS says about the contact in the keys that the connection keeps.
@@ -190,80 +179,11 @@ DOUBTED = (ID_REASSIGNED, MATCH_CONTRADICTED)
 NUMBER_SHARED, RECORDS_ALIKE = "number_shared", "records_alike"
 CONTACT_EXCLUDED = "contact_excluded"
 CONTACTS_OFF = "contacts_off"
-REASONS: dict[str, str] = {
-    # create
-    "joined": "New in the SIS.",
-    "joined_school": "Known in the district, new in this school.",
-    # update
-    "changed": "The SIS has other values.",
-    "linked": "Found in the directory, and linked to the SIS record or managed by the sync from now on.",
-    "relinked": "The SIS gave this person a new id; the new link is added.",
-    "primary_record_moved": "Their primary record is now the record of this connection, not of another connection.",
-    CONTACTS_OFF: "Parent contacts were switched off; the stored contact is removed.",
-    CONTACT_EXCLUDED: "The SIS says that nobody may call this contact any more; it is removed in every case.",
-    # restore
-    "returned": "Back in the SIS after a sync had archived them.",
-    "returned_by_hand": "Back in the SIS; archived by hand, and the school lets the sync restore that.",
-    # archive
-    "left": "No longer in this school's roster.",
-    "moved_school": "The SIS now has them in another school.",
-    "no_org": "Their record in the SIS no longer names any school.",
-    "tobedeleted": "The SIS marks the record as deleted.",
-    "role_ended": "Their role in this school has ended.",
-    "role_not_begun": "Their role in this school has not begun yet.",
-    "not_enrolled": "They have no current enrollment in this school, which means gone on this connection.",
-    "disabled": "Their account is disabled, which means gone on this connection.",
-    # unchanged
-    "equal": "Nothing differs.",
-    # skip
-    "auto_update_off": "Would change, but auto update is off for this role.",
-    "archive_off": "Gone from the roster, but archiving is off for this role.",
-    "role_off": "Their role is not rostered.",
-    "archived_by_hand": "In the SIS, but archived by hand.",
-    "excluded": "Excluded from the sync.",
-    "exempted": "Somebody left this change out. No sync makes it until the SIS asks for something else.",
-    "grace": "Gone from the roster, still within the school's grace.",
-    "came_lately": "Gone from the roster, but they came so lately that a list of the day before would not have them "
-    "either. They are archived if a later list does not have them.",
-    "sis_still_answers": "Not in the list, but the SIS still answers with an active record of this school.",
-    "not_answered": "Not in the list. When we asked for this one person, the SIS gave no answer, or it finds nobody of "
-    "their role in this way. So nothing proves that they left. If you know that they did, archive them by hand.",
-    "not_confirmed": "Not in the list. When we asked for this one person, the SIS answered with a record that does not "
-    "say that they left. It names an org that is not a school of the SIS, or this school with a role only in another "
-    "one, or it has no name, or we cannot read its status or id, or it is deleted and seems to be somebody else's.",
-    "rejected_record": "Their record could not be used, which does not mean that they are gone.",
-    "unknown_org": "Their record names an org that is not a school of the SIS, or it names this school with a role "
-    "only in another school. That does not say that they have left.",
-    "org_below": "Their record names an org below this school, which does not count as the school.",
-    "not_linked": "Gone from the roster, but linked to no record of this SIS.",
-    "in_conflict": "A record of the snapshot may be theirs; nothing is done until that is clear.",
-    # conflict
-    "several_matches": "Fits more than one person of the directory.",
-    "match_taken": "Fits a person who already belongs to another record of this snapshot.",
-    MATCH_CONTRADICTED: "Number, e-mail or name are this person's, but other values contradict that. "
-    "If it is the same person, link the record to them; if it is somebody else, unlink it.",
-    ID_REASSIGNED: "The id is linked to this person, but nearly all other values contradict that. If it is somebody "
-    "else now, unlink the record; if it is the same person, link it to them.",
-    OTHER_CONNECTION: "Fits a person of another connection, so this connection cannot decide alone. "
-    "The district's manager says whether they are the same, and links or unlinks the record.",
-    NUMBER_SHARED: "Shares a number with people who have too little else in common.",
-    RECORDS_ALIKE: "Has the name and the e-mail of two people who cannot be one. If it is one of them, "
-    "link the record to that one.",
-}
-"""Why a row of a plan has its action: the slug, and the sentence that people read."""
+_WORDS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+REASONS, NOTES = _WORDS["reasons"], _WORDS["notes"]
+"""Why a row of a plan has its action, and more about it: the slug, and the sentence that people read."""
 ANNOUNCED = "announced"
 """The note on the archival of an announced leaver, and the name under which these rows have a verdict of their own."""
-NOTES: dict[str, str] = {
-    ANNOUNCED: "Announced as a leaver.",
-    "records_joined": "Several records were taken for one person.",
-    "found_by_number": "Found by number and name, not by a link.",
-    "found_by_email": "Found by e-mail and name, not by a link.",
-    "found_by_id": "Found by the sourcedId in another spelling and the name, not by a link.",
-    "number_of_another": "Another person has this number too.",
-    "username_of_another": "Another person has this user name too.",
-    "email_of_another": "Another person has this e-mail too.",
-}
-"""More about a plan row: how a person was recognised, and which keys another person has."""
 TO_CHECK = tuple(note for note in NOTES if note not in (ANNOUNCED, "email_of_another"))
 """The notes on rows that somebody should look at. An e-mail is often a family's."""
 

@@ -181,8 +181,8 @@ def absent_members(
 def recent_losses(conn: Connection, school: SchoolRow, *, lately: int, long: int) -> pd.DataFrame:
     """role, grade, here (active people that the sync manages), lately and long (people who were lost in so many days):
     a row for each role and grade."""
-    given = {
-        "district": school.district_id, "school": school.id, "zone": school.settings.time_zone, "losses": list(LOSSES),
+    given = school.ids | {
+        "zone": school.settings.time_zone, "losses": list(LOSSES),
         "lately": lately, "long": long, "stays": STAYS.days,
     }  # fmt: skip
     rows = conn.execute(text(LOST), given).all()

@@ -115,7 +115,9 @@ def apply_plan(
     given = _parameters(plan, judged[0], passed) | {"sync": sync_id}
     changed = _change(conn, _stage(conn, plan, given), given)
     if changed and plan.first_sync:
-        _introduce(conn)
+        # Autovacuum analyses new tables a minute later. Until then, a school of fifty thousand would take a minute.
+        for table in conn.scalars(text(apply_sql.UNKNOWN)).all():
+            conn.execute(text(f"analyze {table}"))
     counts, held = _counted(conn, plan.id)
     outcome = "held" if held else "applied" if changed else "unchanged"
     result = SyncResult(sync_id, outcome, counts, held=held)
@@ -204,13 +206,6 @@ def _change(conn: Connection, staged: list[str], given: dict[str, Any]) -> int:
     if others:
         conn.execute(text(link_records.REMEMBER), given)
     return changed
-
-
-def _introduce(conn: Connection) -> None:
-    """Analyse tables that PostgreSQL's planner has no statistics of. Autovacuum would do so a minute later. Until then,
-    a school of fifty thousand would take a minute instead of a second."""
-    for table in conn.scalars(text(apply_sql.UNKNOWN)).all():
-        conn.execute(text(f"analyze {table}"))
 
 
 def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:

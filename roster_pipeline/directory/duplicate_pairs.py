@@ -14,11 +14,7 @@ from roster_pipeline.directory.pg_copy import Kind, read_frame
 
 KEYS: Mapping[str, Kind] = {
     "id": "int",
-    "given_name": "text",
-    "family_name": "text",
-    "email": "text",
-    "number": "text",
-    "number_source": "text",
+    **dict.fromkeys(("given_name", "family_name", "email", "number", "number_source"), "text"),
 }
 """The values by which people are compared. number_source: connection and kind, if from a SIS."""
 

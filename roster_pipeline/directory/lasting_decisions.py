@@ -105,8 +105,7 @@ def announce_leavers(
     conn: Connection, school: SchoolRow, people: Collection[int], day: date, who: str, reason: str
 ) -> int:
     """Note that active people of a school leave on a day; a newer announcement replaces an older one."""
-    given = {"district": school.district_id, "school": school.id}
-    conn.execute(text(ANNOUNCE), given | {"people": sorted(people), "day": day, "who": who, "reason": reason})
+    conn.execute(text(ANNOUNCE), school.ids | {"people": sorted(people), "day": day, "who": who, "reason": reason})
     details = {"people": len(people), "day": day.isoformat(), "persons": {"leave": sorted(people)}}
     audit.record(conn, who, "leavers announced", school=school, reason=reason, details=details)
     return len(people)

@@ -200,7 +200,7 @@ def add(conn: Connection, school: SchoolRow, fields: Mapping[str, Any], *, who: 
             own | {"district": school.district_id},
         ).scalar_one()
     )
-    given = {"district": school.district_id, "school": school.id, "person": person_id}
+    given = school.ids | {"person": person_id}
     conn.execute(
         text(
             "insert into membership (district_id, school_id, person_id, role, grade, status) "

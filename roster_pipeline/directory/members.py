@@ -142,15 +142,13 @@ class Person:
 
 def stored_contacts(conn: Connection, school: SchoolRow) -> pd.DataFrame:
     """student_id and sourced_id of the contacts of a school's students, by place; for each record of the student."""
-    given = {"connection": school.connection.id, "district": school.district_id, "school": school.id}
-    return read_frame(conn, STORED_CONTACTS, {"student_id": "text", "sourced_id": "text"}, **given)
+    return read_frame(conn, STORED_CONTACTS, {"student_id": "text", "sourced_id": "text"}, **school.ids)
 
 
 def contacts_as_chosen(conn: Connection, school: SchoolRow, snapshot_id: int, position: int) -> bool:
     """Whether the contacts of a school that have changed since this position of the change log, or whose student's
     record has, are those that the roster of a snapshot chose. Cleaning with them gives the same roster."""
-    given = {"connection": school.connection.id, "district": school.district_id, "school": school.id}
-    given |= {"snapshot": snapshot_id, "position": position}
+    given = school.ids | {"snapshot": snapshot_id, "position": position}
     return bool(conn.scalar(text(CONTACTS_AS_CHOSEN), given))
 
 
@@ -251,15 +249,13 @@ def numbers_of(conn: Connection, person_id: int) -> list[int]:
 
 def find_people(conn: Connection, school: SchoolRow, words: Collection[str]) -> dict[str, list[int]]:
     """For each number, e-mail, user name or sourcedId: the active people of the school who have it."""
-    place = {"district": school.district_id, "school": school.id, "connection": school.connection.id}
-    given = place | {"words": list(dict.fromkeys(words))}
+    given = school.ids | {"words": list(dict.fromkeys(words))}
     return {row.word: list(row.people or ()) for row in conn.execute(text(FIND), given)}
 
 
 def in_other_schools(conn: Connection, school: SchoolRow, people: Collection[int]) -> list[dict[str, Any]]:
     """person_id, school_id, role, phone, is_primary: records of these people in newest rosters of other schools."""
-    given = {"district": school.district_id, "connection": school.connection.id, "school": school.id}
-    rows = conn.execute(text(IN_OTHER_SCHOOLS), given | {"people": list(people)}).mappings()
+    rows = conn.execute(text(IN_OTHER_SCHOOLS), school.ids | {"people": list(people)}).mappings()
     return [dict(row) for row in rows]
 
 

@@ -67,7 +67,7 @@ def array_literal(values: Iterable[str]) -> str:
     listed = list(values)
     whole = "".join(listed)
     if not whole.isprintable() or '"' in whole or "\\" in whole:
-        listed = [_quoted(value) for value in listed]
+        listed = [value.replace("\0", "").replace("\\", "\\\\").replace('"', '\\"') for value in listed]
     return '{"' + '","'.join(listed) + '"}' if listed else "{}"
 
 
@@ -234,10 +234,6 @@ def _array_literals(lists: pa.Array) -> pa.Array:
         return pa.array(map(array_literal, lists.to_pylist()), type=pa.string())
     listed = pc.binary_join_element_wise('{"', pc.binary_join(lists, '","'), '"}', "")
     return pc.if_else(pc.equal(pc.list_value_length(lists), 0), "{}", listed)
-
-
-def _quoted(value: str) -> str:
-    return value.replace("\0", "").replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _plain(value: object) -> object:

@@ -132,7 +132,7 @@ class Reading:
 def reading_of(conn: Connection, school: SchoolRow, facts: Mapping[str, Any]) -> Reading | None:
     """Call it after the roster was read, and before the directory is: then a setting that is changed meanwhile gives
     another digest the next time. None if the roster was written again after `facts` were read (`snapshots.facts`)."""
-    given = {"district": school.district_id, "connection": school.connection.id, "snapshot": facts["id"]}
+    given = school.ids | {"snapshot": facts["id"]}
     decided, *roster = conn.execute(text(DECIDED), given).one()
     if roster != [facts["roster_id"], facts["roster_version"]]:
         return None
@@ -180,8 +180,7 @@ def find(conn: Connection, school: SchoolRow, facts: Mapping[str, Any], today: d
     if reading is None or reading.decided != state["decided"]:
         return None
     listed = dict(zip(*(kept.table[name].to_pylist() for name in ("role", "people")), strict=True))
-    given = {
-        "district": school.district_id, "school": school.id, "connection": school.connection.id,
+    given = school.ids | {
         "snapshot": facts["id"], "plan": state["plan"], "position": state["position"], "others": state["others"],
         "listed": sum(listed.values()), "most": MOST_CHANGED, "today": today, "stays": STAYS.days,
     }  # fmt: skip
@@ -280,5 +279,4 @@ def others_of(
     connection), number without differences of spelling, and sourcedIds at the connection."""
     if not people:
         return []
-    given = {"district": school.district_id, "school": school.id, "connection": school.connection.id}
-    return [tuple(row) for row in conn.execute(text(OTHERS), given | {"people": number_literal(people)})]
+    return [tuple(row) for row in conn.execute(text(OTHERS), school.ids | {"people": number_literal(people)})]

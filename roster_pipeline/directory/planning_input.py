@@ -77,41 +77,38 @@ If some people are settled, the records of the others are looked up, and settled
 
 LARGE = 4
 """A school is large if its roster has more than one record for this many people of the directory."""
-_KINDS: dict[str, Kind] = {"enabled": "bool"}
 PEOPLE: dict[str, Kind] = {
-    "person_id": "int",
-    **{name: _KINDS.get(name, "text") for name in PERSON_FIELDS},
-    "number_kind": "text",
-    "number_connection_id": "int",
-    "excluded": "bool",
-    "locked_fields": "json",
-    "revision": "int",
-}
+    "person_id": "int", **dict.fromkeys(PERSON_FIELDS, "text"), "enabled": "bool", "number_kind": "text",
+    "number_connection_id": "int", "excluded": "bool", "locked_fields": "json", "revision": "int",
+}  # fmt: skip
 LINKS: dict[str, Kind] = {
-    "connection_id": "int",
-    "sourced_id": "text",
-    "person_id": "int",
-    "is_primary": "bool",
-    "version": "text",
-    "confirmed": "bool",
-    "primary_by_hand": "bool",
-    "master_identifier": "text",
-}
+    "connection_id": "int", "sourced_id": "text", "person_id": "int", "is_primary": "bool", "version": "text",
+    "confirmed": "bool", "primary_by_hand": "bool", "master_identifier": "text",
+}  # fmt: skip
 CONNECTIONS: dict[str, Kind] = {"connection_id": "int", "of_district": "bool", "rank": "int"}
 AFFILIATIONS: dict[str, Kind] = {"person_id": "int", "connection_id": "int", "since": "int"}
 EXCLUSIONS: dict[str, Kind] = {"sourced_id": "text", "person_id": "int"}
 MEMBERS: dict[str, Kind] = {
-    "person_id": "int",
-    **dict.fromkeys(MEMBERSHIP_FIELDS, "text"),
-    "status": "text",
-    "archived_by": "text",
-    "managed": "bool",
-    "absent_syncs": "int",
-    "revision": "int",
-    "years": "int",
-    "archived_days": "int",
+    "person_id": "int", **dict.fromkeys((*MEMBERSHIP_FIELDS, "status", "archived_by"), "text"), "managed": "bool",
+    **dict.fromkeys(("absent_syncs", "revision", "years", "archived_days"), "int"),
     **dict.fromkeys(STUDENT_CONTACTS, "text"),
-}
+}  # fmt: skip
+_OWN = [name for name in PEOPLE if name != "person_id"]
+_PEOPLE = f"""
+select p.id, {", ".join("array_to_json(p.locked_fields)" if one == "locked_fields" else f"p.{one}" for one in _OWN)}
+from candidate c join person p on p.id = c.person_id and p.district_id = {{district}} order by p.id
+"""  # noqa: S608
+_LINKS = f"""
+select {", ".join(f"l.{name}" for name in LINKS)}
+from candidate c join link l on l.person_id = c.person_id and l.district_id = {{district}}
+order by l.person_id, l.connection_id, l.sourced_id
+"""  # noqa: S608
+_EXCLUSIONS = """
+select a.sourced_id, a.person_id from candidate c
+join link_exclusion a
+    on a.person_id = c.person_id and a.district_id = {district} and a.connection_id = {connection}
+order by a.sourced_id, a.person_id
+"""
 _YEARS = "extract(year from age(m.updated_at))::int as years"
 """The highest possible age of a grade, in years. Every change of the membership sets it to zero."""
 _ARCHIVED_DAYS = "extract(day from now() - m.archived_at)::int as archived_days"
@@ -208,12 +205,7 @@ def load_directory(
     changes of the district that are being made. So `position` comes after everything that was read, and before
     everything that was not. some: only these, if others are settled."""
     lock_district_for_reading(conn, school.district_id)
-    given: dict[str, int] = {
-        "district": school.district_id,
-        "school": school.id,
-        "connection": school.connection.id,
-        "snapshot": snapshot_id,
-    }
+    given = school.ids | {"snapshot": snapshot_id}
     of = some or Unsettled([], [], [])
     chosen = {"settled": number_literal(of.settled), "others": number_literal(of.others)}
     chosen = {name: f"'{numbers}'::bigint[]" for name, numbers in chosen.items()}
@@ -224,9 +216,9 @@ def load_directory(
             everybody=some is None, sourced_ids=f"{listed}::text[]",
         )
     )  # fmt: skip
-    people = read_frame(conn, _people(), PEOPLE, **given)
-    links = read_frame(conn, _links(), LINKS, **given)
-    exclusions = read_frame(conn, _link_exclusions(), EXCLUSIONS, **given)
+    people = read_frame(conn, _PEOPLE, PEOPLE, **given)
+    links = read_frame(conn, _LINKS, LINKS, **given)
+    exclusions = read_frame(conn, _EXCLUSIONS, EXCLUSIONS, **given)
     wishes = {"preferred": school.settings.preferred_names, "region": school.settings.phone_region}
     position, several, others, of_phones, preferred = conn.execute(text(POSITION), given | wishes).one()
     members = read_frame(conn, _members(several, some=some is not None), MEMBERS, **given)
@@ -249,33 +241,6 @@ def load_directory(
         connections=connections,
         affiliations=affiliations,
         position=int(position),
-    )
-
-
-def _people() -> str:
-    columns = ", ".join(f"p.{name}" for name in PEOPLE if name not in ("person_id", "locked_fields"))
-    fields = columns.replace("p.revision", "array_to_json(p.locked_fields), p.revision")
-    return (
-        f"select p.id, {fields} from candidate c "  # noqa: S608
-        "join person p on p.id = c.person_id and p.district_id = {district} order by p.id"
-    )
-
-
-def _links() -> str:
-    columns = ", ".join(f"l.{name}" for name in LINKS)
-    return (
-        f"select {columns} from candidate c "  # noqa: S608
-        "join link l on l.person_id = c.person_id and l.district_id = {district} "
-        "order by l.person_id, l.connection_id, l.sourced_id"
-    )
-
-
-def _link_exclusions() -> str:
-    columns = ", ".join(f"a.{name}" for name in EXCLUSIONS)
-    return (
-        f"select {columns} from candidate c "  # noqa: S608
-        "join link_exclusion a on a.person_id = c.person_id and a.district_id = {district} "
-        "and a.connection_id = {connection} order by a.sourced_id, a.person_id"
     )
 
 

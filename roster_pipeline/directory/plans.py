@@ -208,14 +208,9 @@ def of_other_settings(conn: Connection, plan: PlanRow) -> bool:
 def load_verdict(conn: Connection, plan_id: int) -> pd.DataFrame:
     """role, action, guard, verdict, rows, findings, sync_id: one line for each kind of row that is judged."""
     columns: dict[str, Kind] = {
-        "role": "text",
-        "action": "text",
-        "guard": "text",
-        "verdict": "text",
-        "rows": "int",
-        "findings": "json",
+        **dict.fromkeys(("role", "action", "guard", "verdict"), "text"), "rows": "int", "findings": "json",
         "sync_id": "int",
-    }
+    }  # fmt: skip
     query = f"select {', '.join(columns)} from verdict where plan_id = {{plan}} order by role, action, guard"  # noqa: S608
     return read_frame(conn, query, columns, plan=plan_id)
 

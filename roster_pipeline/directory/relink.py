@@ -150,7 +150,7 @@ def conflicting_records(
 
 def candidates(conn: Connection, school: SchoolRow, snapshot_id: int, ids: Sequence[str], *, limit: int) -> list[int]:
     """For records that fit several people: these people, found by a link, the e-mail or the number."""
-    given = _of(school, ids) | {"snapshot": snapshot_id, "district": school.district_id, "most": limit}
+    given = _of(school, ids) | {"snapshot": snapshot_id, "most": limit}
     return list(conn.scalars(text(_CANDIDATES), given))
 
 
@@ -166,7 +166,7 @@ def _of(school: SchoolRow, ids: Sequence[str]) -> dict[str, Any]:
 def unlink_leavers(conn: Connection, school: SchoolRow, plan: plans.PlanRow, *, who: str, reason: str) -> list[int]:
     """Unlink the record of every leaver of a plan whose id now belongs to somebody else. Returns their numbers."""
     lock_district(conn, school.district_id)
-    given = {"plan": plan.id, "district": school.district_id, "connection": school.connection.id}
+    given = school.ids | {"plan": plan.id}
     found = [(row.person_id, row.sourced_id) for row in conn.execute(text(LEAVERS), given)]
     unlink_pairs(conn, school.connection, found, who=who, reason=reason)
     return [person for person, _ in found]

@@ -165,20 +165,13 @@ def overview(
 ) -> Overview:
     """The schools that need attention first, then by name. everyone: all, else those of districts and schools. search:
     a part of name, key or district. state: of STATES, `attention`, or `quiet` (paused or silent)."""
-    rows = conn.execute(
-        text(PAGE),
-        {
-            "everyone": everyone,
-            "districts": list(districts),
-            "schools": list(schools),
-            "search": _pattern(search) if search.strip() else None,
-            "state": state,
-            "attention": list(NEEDS_ATTENTION),
-            "order": list(ORDER),
-            "limit": limit,
-            "offset": offset,
-        },
-    ).all()
+    escaped = search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    given = {
+        "everyone": everyone, "districts": list(districts), "schools": list(schools), "state": state,
+        "search": f"%{escaped}%" if escaped else None, "attention": list(NEEDS_ATTENTION), "order": list(ORDER),
+        "limit": limit, "offset": offset,
+    }  # fmt: skip
+    rows = conn.execute(text(PAGE), given).all()
     return Overview([row for row in rows if row.id is not None], *rows[0][: len(COUNTS)])
 
 
@@ -200,8 +193,3 @@ def school_status(conn: Connection, school_id: int) -> Row[Any]:
     """One school as the overview shows it. A school with this id must exist."""
     [found] = overview(conn, schools=[school_id], limit=1).page
     return found
-
-
-def _pattern(search: str) -> str:
-    escaped = search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"

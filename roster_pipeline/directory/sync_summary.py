@@ -143,6 +143,9 @@ def sync_summary(conn: Connection, sync_id: int) -> SyncSummary:
     head = conn.execute(text(SUMMARY), {"sync": sync_id}).mappings().one()
     relink = head["kind"] == "relink"
     shot = {name: head[f"snapshot_{name}"] for name in _SNAPSHOT} if head["snapshot_id"] is not None else None
+    claimed = 0
+    if head["kind"] == "sync":
+        claimed = head["report"].get("claimed", 0) if head["report"] else claimed_of_school(conn, head["school_id"])
     return SyncSummary(
         sync_id=sync_id,
         **{name: head[name] for name in _SAME},
@@ -156,13 +159,8 @@ def sync_summary(conn: Connection, sync_id: int) -> SyncSummary:
         previous=(head["previous_at"], dict(head["previous_roles"] or {})) if head["previous_at"] and shot else None,
         undone=dict(head["counts"]) if head["kind"] == "rollback" else {},
         linked=sum(of.get("link", 0) for of in head["counts"].values()) if relink else 0,
-        claimed=_claimed(conn, head) if head["kind"] == "sync" else 0,
+        claimed=claimed,
     )
-
-
-def _claimed(conn: Connection, head: Any) -> int:
-    report = head["report"] or {"claimed": claimed_of_school(conn, head["school_id"])}
-    return int(report.get("claimed", 0))
 
 
 def _list(query: str) -> str:

@@ -74,6 +74,11 @@ class SchoolRow:
     raised_limits: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
+    def ids(self) -> dict[str, int]:
+        """The numbers of district, connection and school, as values of a query."""
+        return {"district": self.district_id, "connection": self.connection.id, "school": self.id}
+
+    @property
     def planned_with(self) -> str:
         """A digest of the settings that decide whom a plan changes; others judge it later, or say when and who."""
         own = self.settings.model_dump_json(exclude=_NOT_PLANNED_WITH, exclude_defaults=True)

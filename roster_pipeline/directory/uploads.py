@@ -135,19 +135,13 @@ def forget(conn: Connection, upload_id: int) -> None:
 
 def candidates(conn: Connection, school: SchoolRow, *, emails: Sequence[str], numbers: Sequence[str]) -> list[int]:
     """People with one of these e-mails or numbers."""
-    given = {
-        "district": school.district_id,
-        "connection": school.connection.id,
-        "emails": [each.lower() for each in emails],
-        "numbers": list(numbers),
-    }
+    given = school.ids | {"emails": [each.lower() for each in emails], "numbers": list(numbers)}
     return sorted(conn.scalars(text(_CANDIDATES), given))
 
 
 def names_of_members(conn: Connection, school: SchoolRow) -> list[tuple[int, str | None, str | None]]:
     """Number, given and family name of everybody who is or was in a school."""
-    given = {"district": school.district_id, "school": school.id}
-    return [(row.id, row.given_name, row.family_name) for row in conn.execute(text(_NAMES), given)]
+    return [(row.id, row.given_name, row.family_name) for row in conn.execute(text(_NAMES), school.ids)]
 
 
 def apply(
@@ -157,12 +151,7 @@ def apply(
     (create, join, update), person_id, role, grade, fields. left: rows that change nothing."""
     if not rows:
         raise DirectoryError("The list changes nothing.", "Nothing was done.")
-    given: dict[str, Any] = {
-        "district": school.district_id,
-        "school": school.id,
-        "connection": school.connection.id,
-        "rows": orjson.dumps([dict(row) for row in rows]).decode(),
-    }
+    given = school.ids | {"rows": orjson.dumps([dict(row) for row in rows]).decode()}
     sync_id = ledger.new_sync(conn)
     conn.execute(text("drop table if exists uploading"))
     for statement in (_STAGE, _PEOPLE, _MEMBERSHIPS, _VALUES):

@@ -33,6 +33,7 @@ insert into sync (id, district_id, school_id, kind, plan_id, snapshot_id, outcom
 values (:sync, :district, :school, :kind, :plan, :snapshot, :outcome, cast(:counts as jsonb), cast(:held as jsonb),
         :who, :run)
 """
+"""Writes the sync, and its number into the approval and the verdict lines that it used."""
 
 Counts = dict[str, dict[str, int]]
 
@@ -120,14 +121,15 @@ def apply_plan(
             conn.execute(text(f"analyze {table}"))
     counts, held = _counted(conn, plan.id)
     outcome = "held" if held else "applied" if changed else "unchanged"
-    result = SyncResult(sync_id, outcome, counts, held=held)
-    _close_sync(conn, plan, result, passed, approval_id, kind=kind, who=who, run_id=run_id)
-    return result
+    given |= {"kind": kind, "outcome": outcome, "who": who, "run": run_id, "approval": approval_id}
+    given |= {"counts": orjson.dumps(counts).decode(), "held": orjson.dumps(held).decode()}
+    conn.execute(text(CLOSE), given)
+    return SyncResult(sync_id, outcome, counts, held=held)
 
 
 def _earlier(conn: Connection, plan: plans.PlanRow, kind: str, now: datetime) -> SyncResult | None:
     """The sync that already did this: of the snapshot, of newer data, or of an approved plan with used approvals."""
-    if kind == "approval" and approvals.covering(conn, plan.school_id, plan.hash, now) is not None:
+    if kind == "approval" and approvals.is_approved(conn, plan, now):
         return None
     query = select(sync).where(sync.c.school_id == plan.school_id, sync.c.kind == kind).order_by(sync.c.id.desc())
     if kind == "sync":
@@ -234,33 +236,3 @@ def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:
             waiting[action] = waiting.get(action, 0) + planned - applied
             of_role["held"] = of_role.get("held", 0) + planned - applied
     return counts, held
-
-
-def _close_sync(
-    conn: Connection,
-    plan: plans.PlanRow,
-    result: SyncResult,
-    passed: list[apply_staging.Judged],
-    approval_id: int | None,
-    *,
-    kind: str,
-    who: str,
-    run_id: str | None,
-) -> None:
-    """Write the sync. Write its number into the approval and the verdict lines that it used."""
-    given = {
-        "sync": result.sync_id,
-        "district": plan.district_id,
-        "school": plan.school_id,
-        "kind": kind,
-        "plan": plan.id,
-        "snapshot": plan.snapshot_id,
-        "outcome": result.outcome,
-        "counts": orjson.dumps(result.counts).decode(),
-        "held": orjson.dumps(result.held).decode(),
-        "who": who,
-        "run": run_id,
-        "approval": approval_id,
-        **apply_staging.columns_of(passed),
-    }
-    conn.execute(text(CLOSE), given)

@@ -20,7 +20,7 @@ JUDGED = f"""
 select v.role, v.action, v.guard, v.verdict, v.rows, v.findings, v.sync_id,
        s.connection_id, s.taken_at, s.proof ->> 'version' as version,
        coalesce(s.counts ->> 'masters', '0') <> '0' as masters,
-       a.id as approval_id, a.by_manager, a.parts,
+       a.approval_id, a.by_manager, a.parts,
        exists (
            select from sync y join snapshot n on n.id = y.snapshot_id
            where y.school_id = p.school_id and y.kind = 'sync' and (n.pull_id, n.id) > (s.pull_id, s.id)) as overtaken,

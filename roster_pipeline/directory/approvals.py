@@ -32,7 +32,7 @@ where p.state = 'planned' and not p.dry_run and {plans.WAITS}
 """  # noqa: S608
 
 COVERING = """
-select a.id, a.by_manager, a.parts from approval a join plan p on p.id = a.plan_id
+select a.id as approval_id, a.by_manager, a.parts from approval a join plan p on p.id = a.plan_id
 where p.school_id = :school and a.plan_hash = :hash and a.decision = 'approve' and a.used_by is null
   and a.lapses_at > :now and a.at <= :now
 order by a.by_manager desc, a.id desc limit 1
@@ -171,10 +171,10 @@ def discard(
     conn.execute(update(plan).where(plan.c.id == plan_id).values(state="discarded"))
 
 
-def covering(conn: Connection, school_id: int, plan_hash: str, now: datetime) -> Approved | None:
-    """The approval that covers a plan of this school with this hash now."""
-    row = conn.execute(text(COVERING), {"school": school_id, "hash": plan_hash, "now": now}).mappings().first()
-    return None if row is None else approved_of(dict(row) | {"approval_id": row["id"]})
+def is_approved(conn: Connection, plan: plans.PlanRow, now: datetime) -> bool:
+    """Whether an approval covers a plan now."""
+    given = {"school": plan.school_id, "hash": plan.hash, "now": now}
+    return conn.execute(text(COVERING), given).first() is not None
 
 
 def approved_of(row: Mapping[Any, Any]) -> Approved | None:

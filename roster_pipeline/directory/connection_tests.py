@@ -170,8 +170,7 @@ def get(conn: Connection, school_id: int, test_id: str) -> ConnectionTest | None
     """One test of a school, or None."""
     _end_lost(conn, connection_test, TEST_LOST)
     query = select(connection_test).where(connection_test.c.id == test_id, connection_test.c.school_id == school_id)
-    row = conn.execute(query).mappings().first()
-    return None if row is None else _row(row)
+    return next(map(_row, conn.execute(query).mappings()), None)
 
 
 def recent(conn: Connection, school_id: int) -> list[ConnectionTest]:
@@ -197,8 +196,7 @@ def under_way(conn: Connection, school_id: int) -> ConnectionTest | None:
     query = select(connection_test).where(
         connection_test.c.school_id == school_id, connection_test.c.ended_at.is_(None)
     )
-    row = conn.execute(query.order_by(connection_test.c.started_at.desc())).mappings().first()
-    return None if row is None else _row(row)
+    return next(map(_row, conn.execute(query.order_by(connection_test.c.started_at.desc())).mappings()), None)
 
 
 def _end_lost(conn: Connection, table: Table, problem: str) -> None:

@@ -75,17 +75,10 @@ def two_people(conn: Connection, district_id: int) -> list[tuple[int, int]]:
 def stored(conn: Connection, district_id: int, people: Sequence[int]) -> dict[int, dict[str, Any]]:
     """For each known person, the values of `identity.person_pairs.StoredPerson`."""
     given = {"district": district_id, "people": list(people)}
-    found: dict[int, dict[str, Any]] = {
-        row["id"]: {
-            "id": row["id"],
-            "fields": dict(row),
-            "links": {},
-            "memberships": [],
-            "current": set(),
-            "not_theirs": set(),
-        }
-        for row in conn.execute(text(_PEOPLE), given).mappings()
-    }
+    found: dict[int, dict[str, Any]] = {}
+    for person in conn.execute(text(_PEOPLE), given).mappings():
+        nothing: dict[str, Any] = {"links": {}, "memberships": [], "current": set(), "not_theirs": set()}
+        found[person["id"]] = {"id": person["id"], "fields": dict(person), **nothing}
     for row in conn.execute(text(_LINKS), given):
         found[row.person_id]["links"][row.connection_id, row.sourced_id] = row.master_identifier
     for each in conn.execute(text(_MEMBERSHIPS), given).mappings():

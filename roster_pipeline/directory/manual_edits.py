@@ -113,8 +113,8 @@ def set_primary_record(
 def set_excluded(conn: Connection, district_id: int, person_id: int, excluded: bool, *, who: str, reason: str) -> None:
     """Keep every sync away from this person, or let syncs change them again."""
     given = _locked(conn, district_id, person_id) | {"excluded": excluded}
-    conn.execute(text("update person set excluded = :excluded where district_id = :district and id = :person"), given)
-    _touched(conn, given, "person excluded" if excluded else "person included", who, reason)
+    what = "person excluded" if excluded else "person included"
+    _touched(conn, given, what, who, reason, pairs="excluded = :excluded, ")
 
 
 def set_lock(
@@ -122,14 +122,11 @@ def set_lock(
 ) -> None:
     """Keep one field as it is, even if the SIS differs, or let it follow the SIS again. Raises NoSuchField."""
     _check_field(name)
-    given = _locked(conn, district_id, person_id)
+    given = _locked(conn, district_id, person_id) | {"name": name}
     others = "array_remove(locked_fields, :name)"
     value = f"array(select unnest({others} || cast(:name as text)) order by 1)" if locked else others
-    conn.execute(
-        text(f"update person set locked_fields = {value} where district_id = :district and id = :person"),  # noqa: S608
-        given | {"name": name},
-    )
-    _touched(conn, given, "field locked" if locked else "field unlocked", who, reason, {"field": name})
+    what = "field locked" if locked else "field unlocked"
+    _touched(conn, given, what, who, reason, {"field": name}, pairs=f"locked_fields = {value}, ")
 
 
 def edit(
@@ -145,16 +142,12 @@ def edit(
     """Set fields by hand. By default they are also locked; otherwise the next sync would set them back."""
     for name in fields:
         _check_field(name)
-    given = _locked(conn, district_id, person_id)
-    pairs = ", ".join([*(f"{name} = :to_{name}" for name in fields), "updated_at = now()"])
+    given = _locked(conn, district_id, person_id) | {f"to_{name}": value for name, value in fields.items()}
+    pairs = "".join(f"{name} = :to_{name}, " for name in fields) + "updated_at = now(), "
     if lock_fields:
-        pairs += ", locked_fields = array(select distinct unnest(locked_fields || :names) order by 1)"
-    values = {f"to_{name}": value for name, value in fields.items()}
-    conn.execute(
-        text(f"update person set {pairs} where district_id = :district and id = :person"),  # noqa: S608 - checked names
-        given | values | {"names": list(fields)},
-    )
-    _touched(conn, given, "person edited", who, reason, {"fields": sorted(fields), "locked": lock_fields})
+        pairs += "locked_fields = array(select distinct unnest(locked_fields || :names) order by 1), "
+    details = {"fields": sorted(fields), "locked": lock_fields}
+    _touched(conn, given | {"names": list(fields)}, "person edited", who, reason, details, pairs=pairs)
 
 
 ARCHIVED = "status = 'archived', archived_by = 'hand', archived_at = now()"
@@ -192,22 +185,15 @@ def add(conn: Connection, school: SchoolRow, fields: Mapping[str, Any], *, who: 
     if own.get("number"):
         kind = "student" if fields["role"] == "student" else "staff"
         own |= {"number_kind": kind, "number_connection_id": school.connection.id}
-    names = ", ".join(["district_id", *own])
-    values = ", ".join([":district", *(f":{name}" for name in own)])
-    person_id = int(
-        conn.execute(
-            text(f"insert into person ({names}) values ({values}) returning id"),  # noqa: S608 - checked names
-            own | {"district": school.district_id},
-        ).scalar_one()
+    names, values = "".join(f", {name}" for name in own), "".join(f", :{name}" for name in own)
+    entered = f"insert into person (district_id{names}) values (:district{values}) returning id"  # noqa: S608 - checked names
+    person_id = int(conn.execute(text(entered), own | {"district": school.district_id}).scalar_one())
+    joined = (
+        "insert into membership (district_id, school_id, person_id, role, grade, status) "
+        "values (:district, :school, :person, :role, :grade, 'active')"
     )
-    given = school.ids | {"person": person_id}
-    conn.execute(
-        text(
-            "insert into membership (district_id, school_id, person_id, role, grade, status) "
-            "values (:district, :school, :person, :role, :grade, 'active')"
-        ),
-        given | {"role": fields["role"], "grade": fields.get("grade")},
-    )
+    given = school.ids | {"person": person_id, "role": fields["role"], "grade": fields.get("grade")}
+    conn.execute(text(joined), given)
     audit.record(conn, who, "person added", school=school, person_id=person_id, reason=reason)
     return person_id
 
@@ -226,11 +212,17 @@ def _locked(conn: Connection, district_id: int, person_id: int) -> dict[str, Any
 
 
 def _touched(
-    conn: Connection, given: Mapping[str, Any], what: str, who: str, reason: str, details: dict[str, Any] | None = None
+    conn: Connection,
+    given: dict[str, Any],
+    what: str,
+    who: str,
+    reason: str,
+    details: dict[str, Any] | None = None,
+    *,
+    pairs: str = "",
 ) -> None:
-    conn.execute(
-        text("update person set revision = revision + 1 where district_id = :district and id = :person"), dict(given)
-    )
-    audit.record(
-        conn, who, what, district_id=given["district"], person_id=given["person"], reason=reason, details=details
-    )
+    """Raise the revision of a person, set these columns, and note the edit. pairs: `column = value, `."""
+    changed = f"update person set {pairs}revision = revision + 1 where district_id = :district and id = :person"  # noqa: S608 - checked names
+    conn.execute(text(changed), given)
+    whom = {"district_id": given["district"], "person_id": given["person"]}
+    audit.record(conn, who, what, reason=reason, details=details, **whom)

@@ -113,12 +113,7 @@ def failed(
     attempts = before if away else before + 1
     dead = permanent or attempts >= MOST_ATTEMPTS
     wait = FIRST_WAIT if away else min(FIRST_WAIT * 2**before, LONGEST_WAIT)
-    values = {
-        "attempts": attempts,
-        "error": error,
-        "due_at": at + wait,
-        "dead_at": at if dead else None,
-    }
+    values = {"attempts": attempts, "error": error, "due_at": at + wait, "dead_at": at if dead else None}
     if recipients is not None:
         values["recipients"] = list(recipients)
     conn.execute(update(outbox).where(outbox.c.id == outbox_id).values(values))

@@ -122,15 +122,12 @@ def merge(
     conn.execute(text("delete from person where district_id = :district and id = :gone"), given)
     _set_person(conn, district_id, kept, fields(mine["person"][0], theirs["person"][0]))
     after = conn.scalar(text(f"select {_STATE.format('kept')}"), given)
-    merge_id = int(
-        conn.execute(
-            text(
-                "insert into person_merge (district_id, kept_id, gone_id, who, before, after) values "
-                "(:district, :kept, :gone, :who, cast(:before as jsonb), cast(:after as jsonb)) returning id"
-            ),
-            given | {"who": who, "before": _json(before), "after": _json(after)},
-        ).scalar_one()
+    noted = (
+        "insert into person_merge (district_id, kept_id, gone_id, who, before, after) values "
+        "(:district, :kept, :gone, :who, cast(:before as jsonb), cast(:after as jsonb)) returning id"
     )
+    values = {"who": who, "before": _json(before), "after": _json(after)}
+    merge_id = int(conn.execute(text(noted), given | values).scalar_one())
     note_pair(conn, district_id, kept, gone, "people merged", who, reason, merge=merge_id)
     return merge_id
 

@@ -211,9 +211,8 @@ def reasons(conn: Connection, plan: PlanRow) -> list[dict[str, Any]]:
 
 def sourced_ids(conn: Connection, plan_id: int) -> list[str]:
     """The sourcedIds of the records of all rows."""
-    return list(
-        conn.scalars(text("select unnest(sourced_ids) from plan_line where plan_id = :plan"), {"plan": plan_id})
-    )
+    query = "select unnest(sourced_ids) from plan_line where plan_id = :plan"
+    return list(conn.scalars(text(query), {"plan": plan_id}))
 
 
 def new_links(conn: Connection, plan_id: int) -> int:

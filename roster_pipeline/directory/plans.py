@@ -219,11 +219,10 @@ def write_witnesses(conn: Connection, snapshot_id: int, answers: Mapping[str, st
     """Store what the SIS answers about single people: sourcedId to `witness.answer`."""
     if not answers:
         return
-    conn.execute(
-        text(
-            "insert into witness (snapshot_id, sourced_id, answer) "
-            "select :snapshot, * from unnest(cast(:ids as text[]), cast(:answers as text[])) "
-            "on conflict (snapshot_id, sourced_id) do update set answer = excluded.answer"
-        ),
-        {"snapshot": snapshot_id, "ids": list(answers.keys()), "answers": list(answers.values())},
+    query = (
+        "insert into witness (snapshot_id, sourced_id, answer) "
+        "select :snapshot, * from unnest(cast(:ids as text[]), cast(:answers as text[])) "
+        "on conflict (snapshot_id, sourced_id) do update set answer = excluded.answer"
     )
+    given = {"snapshot": snapshot_id, "ids": list(answers.keys()), "answers": list(answers.values())}
+    conn.execute(text(query), given)

@@ -76,8 +76,7 @@ def turn_to_pull(database: Database, connection_id: int, batch: str, scopes: Seq
     """Whether this process may run a school now without waiting for the pull of another one. True if the batch's pull
     of one of these scopes is there, or if nobody fetches it. In the second case, this process holds `pull_lock` until
     it has used it, or until the block ends."""
-    there = database.call(finished, connection_id, batch, scopes) is not None
-    if there:
+    if database.call(finished, connection_id, batch, scopes) is not None:
         yield True
         return
     with take_ahead(database, _lock_name(connection_id, batch)) as free:
@@ -161,41 +160,20 @@ def finish(
     """Say that a pull has ended. `proof` says how complete it is. Older pulls of the connection are dropped, and only
     the newest keeps the order of its rows. written_at: the time at which the bundle counts as written. unchanged_since:
     since when the source says the same."""
-    done = (
-        update(pull)
-        .where(pull.c.id == pull_id)
-        .values(
-            finished_at=func.now(),
-            complete=bool(proof["complete"]),
-            mode=str(proof["mode"]),
-            proof=dict(proof),
-            written_at=written_at,
-            unchanged_since=unchanged_since,
-        )
-        .returning(pull.c.connection_id, pull.c.scope)
-    )
-    owner = conn.execute(done).first()
+    values = {"complete": bool(proof["complete"]), "mode": str(proof["mode"]), "proof": dict(proof)}
+    values |= {"finished_at": func.now(), "written_at": written_at, "unchanged_since": unchanged_since}
+    done = update(pull).where(pull.c.id == pull_id).values(values)
+    owner = conn.execute(done.returning(pull.c.connection_id, pull.c.scope)).first()
     if owner is None:
         raise PullGone(pull_id)
-    earlier = (pull.c.connection_id == owner.connection_id, pull.c.scope == owner.scope, pull.c.id < pull_id)
+    of_scope = (pull.c.connection_id == owner.connection_id, pull.c.scope == owner.scope)
+    earlier = (*of_scope, pull.c.id < pull_id)
     without_order = pull.c.proof.delete_path(["age", "order"])
     conn.execute(update(pull).where(*earlier, pull.c.proof["age"].has_key("order")).values(proof=without_order))
-    kept = (
-        select(pull.c.id)
-        .where(pull.c.connection_id == owner.connection_id, pull.c.scope == owner.scope)
-        .order_by(pull.c.id.desc())
-        .limit(KEPT_PULLS)
-    )
-    newest_complete = select(func.max(pull.c.id)).where(
-        pull.c.connection_id == owner.connection_id, pull.c.scope == owner.scope, pull.c.complete
-    )
-    _drop(
-        conn,
-        *earlier,
-        pull.c.finished_at.is_not(None),
-        pull.c.id.not_in(kept),
-        pull.c.id.not_in(newest_complete.correlate(None)),
-    )
+    kept = select(pull.c.id).where(*of_scope).order_by(pull.c.id.desc()).limit(KEPT_PULLS)
+    newest_complete = select(func.max(pull.c.id)).where(*of_scope, pull.c.complete).correlate(None)
+    unused = (pull.c.finished_at.is_not(None), pull.c.id.not_in(kept), pull.c.id.not_in(newest_complete))
+    _drop(conn, *earlier, *unused)
 
 
 def drop_broken(conn: Connection) -> int:

@@ -102,37 +102,25 @@ def relink(conn: Connection, plan_id: int, *, who: str, reason: str, plan_hash: 
     if plans.of_other_settings(conn, plan):
         raise PlanStale(f"Settings were changed since plan {plan_id} was made.", "Plan again.")
     source = conn.execute(select(snapshot).where(snapshot.c.id == plan.snapshot_id)).mappings().one()
-    given = {
-        "plan": plan_id,
-        "district": plan.district_id,
-        "connection": source["connection_id"],
-        "version": source["proof"].get("version"),
-        "snapshot": source["id"],
-        "masters": bool(source["counts"].get("masters")),
-    }
+    given = {"plan": plan_id, "district": plan.district_id, "connection": source["connection_id"]}
+    given |= {"snapshot": source["id"], "version": source["proof"].get("version")}
+    given["masters"] = bool(source["counts"].get("masters"))
     if not conn.execute(text(STAGE), given).rowcount:
         raise NothingHeld(plan_id)
     conn.execute(text(STAGE_HOMES), given)
     conn.execute(text("analyze linking; analyze moving"))
     if conn.scalar(text(STALE), given) or conn.scalar(text(apply_staging.STALE_LINKS), given):
         raise PlanStale(f"The directory changed since plan {plan_id} was made.", "Plan again.")
-    return _write(conn, plan, given, who, reason)
-
-
-def _write(conn: Connection, found: plans.PlanRow, given: dict[str, object], who: str, reason: str) -> SyncResult:
     sync_id = ledger.new_sync(conn)
     links = conn.execute(text(apply_sql.INSERT_LINKS), given).rowcount
     conn.execute(text(apply_sql.MOVE_HOMES), given)
-    plans.replace(conn, found.id)
+    plans.replace(conn, plan_id)
     counts = {role: {"link": people} for role, people in conn.execute(text(COUNT), given)}
-    owner: dict[str, Any] = {"district_id": found.district_id, "school_id": found.school_id}
-    conn.execute(
-        insert(sync).values(
-            id=sync_id, kind="relink", plan_id=found.id, snapshot_id=found.snapshot_id, outcome="applied",
-            counts=counts, who=who, **owner,
-        )
-    )  # fmt: skip
-    details = {"plan": found.id, "sync": sync_id, "links": links}
+    owner: dict[str, Any] = {"district_id": plan.district_id, "school_id": plan.school_id}
+    values = {"kind": "relink", "outcome": "applied", "counts": counts, "who": who}
+    of = {"plan_id": plan_id, "snapshot_id": plan.snapshot_id}
+    conn.execute(insert(sync).values(id=sync_id, **values, **of, **owner))
+    details = {"plan": plan_id, "sync": sync_id, "links": links}
     audit.record(conn, who, "ids relinked", reason=reason, details=details, **owner)
     return SyncResult(sync_id, "applied", counts)
 
@@ -150,17 +138,14 @@ def conflicting_records(
 
 def candidates(conn: Connection, school: SchoolRow, snapshot_id: int, ids: Sequence[str], *, limit: int) -> list[int]:
     """For records that fit several people: these people, found by a link, the e-mail or the number."""
-    given = _of(school, ids) | {"snapshot": snapshot_id, "most": limit}
+    given = school.ids | {"ids": list(ids), "snapshot": snapshot_id, "most": limit}
     return list(conn.scalars(text(_CANDIDATES), given))
 
 
 def decided_pairs(conn: Connection, school: SchoolRow, ids: Sequence[str]) -> dict[tuple[str, int], str]:
     """The pairs (sourcedId, person) about which somebody decided, each with `same` or `two`."""
-    return {(row.sourced_id, row.person_id): row.said for row in conn.execute(text(_DECIDED), _of(school, ids))}
-
-
-def _of(school: SchoolRow, ids: Sequence[str]) -> dict[str, Any]:
-    return {"connection": school.connection.id, "ids": list(ids)}
+    found = conn.execute(text(_DECIDED), school.ids | {"ids": list(ids)})
+    return {(row.sourced_id, row.person_id): row.said for row in found}
 
 
 def unlink_leavers(conn: Connection, school: SchoolRow, plan: plans.PlanRow, *, who: str, reason: str) -> list[int]:
@@ -177,15 +162,9 @@ def unlink_pairs(
 ) -> None:
     """Take away several existing links (person, sourcedId). Another link becomes the primary one. The caller holds the
     district's lock."""
-    given = {
-        "district": connection.district_id,
-        "connection": connection.id,
-        "key": connection.key,
-        "persons": [person for person, _ in pairs],
-        "records": [record for _, record in pairs],
-        "who": who,
-        "reason": reason,
-    }
+    given = {"district": connection.district_id, "connection": connection.id, "key": connection.key}
+    given |= {"persons": [person for person, _ in pairs], "records": [record for _, record in pairs]}
+    given |= {"who": who, "reason": reason}
     for statement in UNLINK:
         conn.execute(text(statement), given)
     choose_primary(conn, connection.district_id, {person for person, _ in pairs})

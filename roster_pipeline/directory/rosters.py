@@ -22,14 +22,9 @@ from roster_pipeline.directory.stored_frames import Kept
 from roster_pipeline.directory.tables import excluded_contact, quality_result, rejected_record
 
 _QUALITY: dict[str, Kind] = {
-    "rule": "text",
-    "role": "text",
-    "check_name": "text",
-    "severity": "text",
-    "passed": "bool",
-    "tested": "int",
+    **dict.fromkeys(("rule", "role", "check_name", "severity"), "text"), "passed": "bool", "tested": "int",
     "failed": "int",
-}
+}  # fmt: skip
 _EXCLUDED: dict[str, Kind] = {"sourced_id": "text", "student_id": "text"}
 _REJECTED: dict[str, Kind] = dict.fromkeys(("collection", "sourced_id", "field", "rule", "severity", "role"), "text")
 DROP = """

@@ -190,11 +190,11 @@ def add_application(
     given = {"schools": ids or None, "roles": list(roles) or None, "fields": list(fields) or None}
     conn.execute(insert(application).values(login=login, district_id=owner.id, **given))
     exists = driver(conn).execute("select 1 from pg_roles where rolname = %s", [login]).fetchone()
-    password = None if exists else secrets.token_urlsafe(24)
+    password, role = None if exists else secrets.token_urlsafe(24), sql.Identifier(login)
     if password:
-        _run(conn, "create role {role} login password {password}", role=_role(login), password=sql.Literal(password))
-    _run(conn, "grant usage on schema roster_application to {role}", role=_role(login))
-    _run(conn, "grant select on all tables in schema roster_application to {role}", role=_role(login))
+        _run(conn, "create role {role} login password {password}", role=role, password=sql.Literal(password))
+    _run(conn, "grant usage on schema roster_application to {role}", role=role)
+    _run(conn, "grant select on all tables in schema roster_application to {role}", role=role)
     return password
 
 
@@ -203,7 +203,7 @@ def remove_application(conn: Connection, login: str) -> None:
     if not conn.execute(delete(application).where(application.c.login == login)).rowcount:
         raise BadApplication(f"There is no application {login}.", "See which there are: roster application list")
     for statement in ("drop owned by {role}", "drop role if exists {role}"):
-        _run(conn, statement, role=_role(login))
+        _run(conn, statement, role=sql.Identifier(login))
 
 
 def applications(conn: Connection) -> list[dict[str, Any]]:
@@ -244,7 +244,3 @@ def _run(conn: Connection, statement: str, **parts: sql.Composable) -> None:
             "This login of the database may not make other logins.",
             "Set ROSTER_OWNER_DATABASE_URL to one that owns the tables and may create roles.",
         ) from None
-
-
-def _role(login: str) -> sql.Identifier:
-    return sql.Identifier(login)

@@ -115,16 +115,10 @@ def school_history(
     """A school's history, newest first. kind: of a sync, `canceled` (a run, by `who`), or `failure`. place: where the
     next page begins; it can be used in an address without encoding. before: `place` of the last entry seen. Raises
     ValueError for none."""
-    at, rank, number = _place(before) if before else (None, 3, 0)
-    given = {
-        "school": school_id,
-        "at": at or "infinity",
-        "rank": rank,
-        "id": number,
-        "limit": limit,
-        "canceled": RUN_CANCELED,
-        "requested": RUN_REQUESTED,
-    }
+    at, kind, number = before.rsplit(".", 2) if before else ("", "", "0")
+    given: dict[str, Any] = {"school": school_id, "limit": limit, "canceled": RUN_CANCELED, "requested": RUN_REQUESTED}
+    given |= {"at": datetime.fromisoformat(at).isoformat() if before else "infinity", "id": int(number)}
+    given["rank"] = KINDS.index(kind) if before else len(KINDS)
     return conn.execute(text(SCHOOL_HISTORY), given).all()
 
 
@@ -137,11 +131,6 @@ def people_by_role(conn: Connection, district_id: int, school_id: int) -> dict[s
     """Role group to the number of active people; roles without any are left out."""
     rows = conn.execute(text(PEOPLE), {"district": district_id, "school": school_id})
     return {row.role: row.people for row in rows}
-
-
-def _place(given: str) -> tuple[str, int, int]:
-    at, kind, number = given.rsplit(".", 2)
-    return datetime.fromisoformat(at).isoformat(), KINDS.index(kind), int(number)
 
 
 @dataclass(frozen=True)

@@ -167,10 +167,7 @@ def choose(
     conn: Connection, chooser: Chooser, snapshot_id: int, pull_id: int, *, from_base: bool = True
 ) -> dict[str, int]:
     """Let a new snapshot name the school's records of a pull; how many, by part. from_base: faster, same result."""
-    given = {
-        "connection": chooser.connection, "district": chooser.district, "school": chooser.school, "org": chooser.org,
-        "here": list(chooser.here), "pull": pull_id,
-    }  # fmt: skip
+    given = vars(chooser) | {"here": list(chooser.here), "pull": pull_id}
     pull, base = _pull_and_base(conn, chooser, snapshot_id, pull_id, from_base=from_base)
     if base is None or chooser.contacts:
         conn.execute(text(SEARCHABLE))

@@ -193,18 +193,9 @@ def take(
         contacts=contacts,
         stored=bool(school.connection.settings.contact_rules),
     )
-    given = {
-        "snapshot": snapshot_id,
-        "pull": pull_id,
-        "here": list(chooser.here),
-        "below": below,
-        "school": school.id,
-        "connection": school.connection.id,
-    }
-    counts: dict[str, Any] = {CHOSEN: chooser.key}
-    counts |= {
-        COUNTED[part]: count for part, count in choose(conn, chooser, snapshot_id, pull_id, from_base=from_base).items()
-    }
+    given = school.ids | {"snapshot": snapshot_id, "pull": pull_id, "here": list(chooser.here), "below": below}
+    chosen = choose(conn, chooser, snapshot_id, pull_id, from_base=from_base)
+    counts: dict[str, Any] = {CHOSEN: chooser.key} | {COUNTED[part]: count for part, count in chosen.items()}
     if below and not school.settings.include_orgs_below:
         counts["org_below"] = int(conn.scalar(text(BELOW), given) or 0)
     if any(is_gone(org) for org in orgs if org["sourcedId"] == school_sourced_id):

@@ -251,15 +251,10 @@ def save_test(
 
 def save_tests(conn: Connection, tested: Sequence[tuple[SchoolRow, Sequence[Mapping[str, Any]]]]) -> None:
     """`save_test` for several schools, without those whose connection or School ID changed since."""
-    rows = [
-        {
-            "school": row.id,
-            "revision": row.connection.revision,
-            "school_id": row.settings.school_id,
-            "items": [dict(item) for item in items],
-        }
-        for row, items in tested
-    ]
+    rows = []
+    for row, items in tested:
+        of = {"school": row.id, "revision": row.connection.revision, "school_id": row.settings.school_id}
+        rows.append(of | {"items": [dict(item) for item in items]})
     written = """
     update school s set test = jsonb_build_object('at', cast(:at as text), 'items', r.items, 'of',
         jsonb_build_object('revision', r.revision, 'school_id', r.school_id))

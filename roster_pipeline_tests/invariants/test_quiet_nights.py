@@ -226,7 +226,7 @@ def test_a_plan_that_is_taken_over_is_the_plan_that_would_be_made(
         nights = QuietNights(database, quiet_site, plans)
         changes = [(kind, what) for kind, some in CHANGES.items() for what in some]
         picked.shuffle(changes)
-        for kind, what in changes[: len(changes) // 2]:
+        for kind, what in changes[: len(changes) // 3]:
             getattr(nights, kind)(what, picked.randrange(10**4))
             nights.night(what)
             nights.night("nothing")

@@ -17,7 +17,7 @@ from roster_pipeline_tests.district import simulated
 from roster_pipeline_tests.invariants.histories import histories
 from roster_pipeline_tests.invariants.sync_district import PREFIXES, Place, Site
 
-USUAL = 3
+USUAL = 2
 FOUND = (526248068,)
 """Histories in which a school once took the names of a person away."""
 HISTORIES = histories(USUAL, 200)

@@ -23,7 +23,7 @@ from roster_pipeline_tests.invariants.histories import assert_happened, historie
 from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, several_connections
 from roster_pipeline_tests.invariants.trust_model import CREATED, Known, Link, Record, TrustModel
 
-EXAMPLES = histories(5, 60)
+EXAMPLES = histories(3, 60)
 STEPS = 24
 NAMES = ("Aa", "Bb", "Cc")
 OWN = 12

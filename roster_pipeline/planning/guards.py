@@ -16,10 +16,11 @@ import pandas as pd
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.errors import in_words
 from roster_pipeline.frames import strings
+from roster_pipeline.planning.changes_of_kind import kind_finding
 from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as_line, percent
 from roster_pipeline.planning.moved_keys import Moved
 from roster_pipeline.planning.plan import COUNT_ARCHIVALS, Plan
-from roster_pipeline.planning.plan_stats import UNKNOWN, ChangesOfKind, PlanStats
+from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats
 from roster_pipeline.planning.role_guards import doubted_archivals, role_findings, unproved_roles
 from roster_pipeline.planning.shared_pull import missing_elsewhere
 from roster_pipeline.planning.snapshot_guards import older_source, school_findings, stale_source, unlike_before
@@ -87,7 +88,7 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
     moved = _moved_keys(stats.moved, guards)
     for rows, found in (
         (stats.moved.rows | (stats.moved.beside if moved and moved.holds else False), moved),
-        (stats.of_kind.rows, _changes_of_kind(stats.of_kind)),
+        (stats.of_kind.rows, kind_finding(stats.of_kind)),
     ):
         if found is not None:
             row_guards[rows] = [f"{before} {found.finding.guard}".strip() for before in row_guards[rows]]
@@ -158,21 +159,6 @@ def _moved_keys(moved: Moved, guards: Guards) -> RowFinding | None:
     )
     finding = Finding("moved_keys", message, people, guards.moved_keys)
     return RowFinding(finding, holds=people > guards.moved_keys or bool(moved.identities))
-
-
-def _changes_of_kind(found: ChangesOfKind) -> RowFinding | None:
-    """Students who would become staff, and the reverse. A wrong role is easily typed in a SIS, and an application gives
-    staff rights that no student may have. So such rows always wait, even a single one."""
-    parts = []
-    if found.to_staff:
-        parts.append(f"{counted(found.to_staff, 'student', 'students')} would get a role of staff")
-    if found.to_student:
-        members, students = ("member", "a student") if found.to_student == 1 else ("members", "students")
-        parts.append(f"{found.to_student:,} {members} of staff would become {students}")
-    if not parts:
-        return None
-    message = f"{', and '.join(parts)}. Check their roles in the SIS."
-    return RowFinding(Finding("student_or_staff", message, found.to_staff + found.to_student, 0), holds=True)
 
 
 def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:

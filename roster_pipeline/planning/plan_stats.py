@@ -12,15 +12,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, persons_of, positions, strings, taken, tally, truth
-from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of, numbers_of, places_of
-from roster_pipeline.identity.evidence import STAFF, STUDENT, kind_of
+from roster_pipeline.frames import TEXT, Flags, Ints, persons_of, positions, strings, tally, truth
+from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of, numbers_of
 from roster_pipeline.named_frames import part
+from roster_pipeline.planning.changes_of_kind import ChangesOfKind, changes_of_kind
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan, announced_gone, archivals_of
 from roster_pipeline.planning.slow_losses import Loss, losses_of
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool, whole_school
-from roster_pipeline.vocabulary import ID_REASSIGNED, ROLE_GROUPS, WRITING
+from roster_pipeline.vocabulary import ID_REASSIGNED, ROLE_GROUPS
 
 UNKNOWN = "unknown"
 """Rejected records whose role nobody knows."""
@@ -31,18 +31,6 @@ a fault of the snapshot."""
 
 
 _COUNTED_STATUSES = pa.array(["member", "rejected", "unmapped"], TEXT)
-_STUDENTS, _STAFF = (
-    pa.array([role for role in ROLE_GROUPS if kind_of(role) == kind], TEXT) for kind in (STUDENT, STAFF)
-)
-
-
-@dataclass(frozen=True)
-class ChangesOfKind:
-    """rows: which rows of the plan do this. to_staff, to_student: how many people would become staff, and students."""
-
-    rows: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    to_staff: int = 0
-    to_student: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +44,7 @@ class PlanStats:
     belong to somebody else now, active members found); a SIS may give the ids of people who left to new people.
     claimed: people of another connection who get a role here. without_org: active members whose records all came
     without an org. school: the school as a whole. moved: keys that move between known people. of_kind: students who
-    become staff, and the reverse. roles: person to role of the active members. unlike: comparison with the connection's
+    become staff, and the like. roles: person to role of the active members. unlike: comparison with the connection's
     earlier good snapshots. announced: which rows of the plan archive an announced leaver. No number here counts such a
     person. missing_part, never_listed: people who would be archived, and who were in a part of a file that the new one
     may lack, or in no list of the present address. losses: of the roles of which the plan archives somebody, over some
@@ -156,7 +144,7 @@ def plan_stats_of(
         without_org=_without_org(roster, directory, roles, gone),
         school=whole_school(rows, directory, there, snapshot, gone, plan.settled),
         moved=moved_keys(rows, directory),
-        of_kind=changes_of_kind(rows, directory),
+        of_kind=changes_of_kind(rows, roster, directory),
         roles=directory.members["role"][directory.active],
         announced=archivals_of(rows, gone),
         missing_part=tally(archived["role"][lost]),
@@ -253,30 +241,3 @@ def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:
     some = rows[(rows["action"] == "create") & rows["matched_by"].isin(["number", "email"])]
     counts = some["role"][np.isin(persons_of(some), theirs)].value_counts()
     return {str(role): int(count) for role, count in counts.items()}
-
-
-def changes_of_kind(rows: pd.DataFrame, directory: DirectoryFrames) -> ChangesOfKind:
-    """Find the rows of a plan that make a student of this district a member of staff, or the reverse.
-
-    What somebody was here counts, archived or not, and what they are in other schools. Somebody who is both already
-    does not count.
-    """
-    person = persons_of(rows)
-    here = taken(strings(directory.members["role"]), places_of(person, directory.members))
-    there = directory.elsewhere[flags_of(directory.elsewhere["status"] == "active")]
-    was_student, was_staff = (
-        of_kind | np.isin(person, numbers_of(there["person_id"])[of_kind_there])
-        for of_kind, of_kind_there in zip(_kinds(here), _kinds(strings(there["role"])), strict=True)
-    )
-    student, staff = _kinds(strings(rows["role"]))
-    writes = np.isin(rows["action"].to_numpy(dtype=object), WRITING) & (person >= 0)
-    writes &= (staff & was_student & ~was_staff) | (student & was_staff & ~was_student)
-    changes = rows["changes"].to_numpy(dtype=object)
-    for place in np.flatnonzero(writes).tolist():
-        writes[place] = "role" in changes[place]
-    return ChangesOfKind(writes, int((writes & staff).sum()), int((writes & student).sum()))
-
-
-def _kinds(roles: Array) -> tuple[Flags, Flags]:
-    """Which of these roles are students, and which are staff."""
-    return truth(pc.is_in(roles, value_set=_STUDENTS)), truth(pc.is_in(roles, value_set=_STAFF))

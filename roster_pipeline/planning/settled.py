@@ -38,6 +38,7 @@ from roster_pipeline.identity.directory_frames import DirectoryFrames, numbers_o
 from roster_pipeline.identity.identity_groups import status_ranks
 from roster_pipeline.identity.match_keys import bare_numbers_of, persons_at
 from roster_pipeline.identity.matching import bare_ids
+from roster_pipeline.planning.moved_keys import CONTACT_KEYS
 from roster_pipeline.planning.plan import Plan, says_nothing
 from roster_pipeline.planning.plan_absent import comparable_rows, near_rows
 from roster_pipeline.vocabulary import MORE_CONTACTS, UNREADABLE
@@ -47,7 +48,6 @@ OPEN, IDLE = -1, -2
 a parent's."""
 MOST_OPEN = 5
 """If more than one record in this many is not settled, everybody is planned, because there is little to save."""
-_CONTACT = ("contact_sourced_id", "contact_email", "contact_phone")
 _STEADY = (
     "equal", "auto_update_off", "role_off", "archived_by_hand", "excluded", "rejected_record", "unknown_org",
     "org_below",
@@ -91,7 +91,7 @@ def neighbours(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrames)
             of_all = pa.concat_arrays([column.filter(pa.array(settled)), theirs])
             known |= truth(pc.is_in(column.take(pa.array(rows)), value_set=of_all, skip_nulls=True))
         gaining[rows[known]] = True
-    for name in _CONTACT if gaining.any() else ():
+    for name in CONTACT_KEYS if gaining.any() else ():
         near |= _shared(pc.utf8_lower(strings(roster[name])), settled, gaining, pa.array([], TEXT))
     found, open_ = near, ~settled | near
     while True:  # whether a key counts depends on everybody who has it
@@ -136,11 +136,11 @@ def _spelled(sourced_ids: Array, settled: Flags, others: Flags) -> Flags:
 def _gaining(roster: pd.DataFrame, rows: Flags, directory: DirectoryFrames) -> Flags:
     """Those of these rows whose contact differs from the stored one, or cannot be read."""
     at, links, members = np.flatnonzero(rows), directory.own_links, directory.members
-    some = roster[["sourced_id", UNREADABLE, *_CONTACT]].iloc[at]
+    some = roster[["sourced_id", UNREADABLE, *CONTACT_KEYS]].iloc[at]
     person = directory.known_people[positions(strings(some["sourced_id"]), strings(links["sourced_id"]))]
     place = places_of(person, members)
     gains = filled(strings(some[UNREADABLE]))
-    for name in _CONTACT:
+    for name in CONTACT_KEYS:
         want, have = strings(some[name]), taken(strings(members[name]), place)
         gains |= filled(want) & ~truth(pc.equal(want, have))
     flags = np.zeros(len(roster), dtype=bool)

@@ -18,7 +18,7 @@ class Parent:
     """A contact in the SIS. says: whether they may be called; only True allows it.
 
     delivered: False for a night in which students name them but their record is missing. spoiled: the phone is not a
-    number.
+    number. role: of their record; only a guardian is a contact.
     """
 
     sourced_id: str
@@ -26,6 +26,7 @@ class Parent:
     says: Says = True
     delivered: bool = True
     spoiled: bool = False
+    role: str = "guardian"
 
 
 @dataclass
@@ -80,6 +81,9 @@ class School:
         active = [who for who, status in self.status.items() if status == "active"]
         updates = {who: wanted[who] for who in active if who in wanted} if follows else {}
         replaced = sum(self._replaces(who, contacts) for who, contacts in updates.items() if self.wishes.contacts)
+        if self.wishes.contacts:  # students wait with a contact who would become a member
+            hired = {one.sourced_id for one in parents.values() if one.role != "guardian"}
+            updates = {who: one for who, one in updates.items() if hired.isdisjoint(self.contacts(who))}
         self.held, self.waiting = replaced > FEW and replaced > KEYS_SHARE * len(active), {}
         if self.wishes.blackout:
             return removed
@@ -124,6 +128,10 @@ class School:
         changed = any(was is not None and was != now for was, now in phones)
         return (moved and first[0] is not None) or changed or replaced
 
+    def contacts(self, who: str) -> set[str]:
+        """The ids of the stored contacts of a student."""
+        return {kept[0] for kept in self.stored.get(who, {}).values()}
+
     def _remove(self, barred: set[str]) -> int:
         count = 0
         for who, places in self.stored.items():
@@ -135,7 +143,7 @@ class School:
     def _wanted(self, pupil: Pupil, parents: dict[str, Parent], barred: set[str]) -> Wanted:
         if not self.wishes.contacts:
             return Wanted([], [])
-        named = [parents[one] for one in pupil.agents if one not in barred]
+        named = [parents[one] for one in pupil.agents if one not in barred and parents[one].role == "guardian"]
         places = {kept[0]: place for place, kept in self.stored.get(pupil.sourced_id, {}).items()}
         named.sort(key=lambda one: places.get(one.sourced_id, 1 + max(places.values(), default=0)))
         known = [

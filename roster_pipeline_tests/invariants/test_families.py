@@ -95,6 +95,7 @@ class Families(RuleBasedStateMachine):
         self.unreadable(2, [])
         for approve in (False, True):
             self.join_slips(approve)
+        self.hired(0, "teacher")
 
     @rule(changes=CHANGES)
     def day(self, changes: list[tuple[str, int, int]]) -> None:
@@ -127,6 +128,23 @@ class Families(RuleBasedStateMachine):
         parent.says = says
         self._tell(parent)
         self._night()
+
+    @rule(pick=PICK, role=st.sampled_from(("student", "teacher")))
+    def hired(self, pick: int, role: str) -> None:
+        """For a night, the record of a stored contact has the role of a member."""
+        self._deliver()
+        stored = {
+            one
+            for who, (status, _) in self._stored().items()
+            if status == "active"
+            for one in self.school.contacts(who)
+        }
+        for sourced_id in sorted(stored)[pick % PARENTS :][:1]:
+            parent = self.parents[sourced_id]
+            for parent.role in (role, "guardian"):
+                self.sis.set_role(sourced_id, parent.role)
+                self._night()
+            nights["hired"] += 1
 
     @rule(every=st.integers(1, 3), changes=CHANGES)
     def unreadable(self, every: int, changes: list[tuple[str, int, int]]) -> None:
@@ -284,4 +302,6 @@ def test_random_nights_of_contacts_end_as_the_rules_say(database: Database, site
     Here.database, Here.site = database, site
     nights.clear()
     run_histories(Here, EXAMPLES, DAYS)
-    assert_happened(nights, {"nights", "several", "spoiled"}, {"removed", "held: key_updates", "approved", "lost"})
+    assert_happened(
+        nights, {"nights", "several", "spoiled", "hired"}, {"removed", "held: key_updates", "approved", "lost"}
+    )

@@ -1,4 +1,4 @@
-"""Students who would become staff, and the reverse: these rows wait, even a single one."""
+"""Students who would become staff, the reverse, and contacts who would become members: these rows wait, even one."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from roster_pipeline.planning.guards import Verdict, judge
+from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.planning.plan_stats import plan_stats_of
-from roster_pipeline.settings.school import RoleSettings, SchoolSettings
+from roster_pipeline.settings.school import Guards, RoleSettings, SchoolSettings
 from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, school, user
 
 GUARD = "student_or_staff"
@@ -76,3 +77,35 @@ def test_the_message_says_how_many_in_which_direction() -> None:
     assert line["findings"][0]["message"] == "1 student would get a role of staff. Check their roles in the SIS."
     (line,) = judged({"role": "teacher"}, "student")[1].held
     assert line["findings"][0]["message"] == "1 member of staff would become a student. Check their roles in the SIS."
+
+
+@pytest.mark.parametrize("role", ["student", "teacher"])
+@pytest.mark.parametrize("stored", ["contact_sourced_id", "more_contacts"])
+@pytest.mark.parametrize(
+    ("status", "still", "waits"),
+    [("active", "", True), ("active", "contact_sourced_id", False), ("active", "more_contacts", False),
+     ("archived", "", False)],
+    ids=["a contact", "still the contact", "still a later contact", "of a student who left"],
+)  # fmt: skip
+def test_a_contact_who_becomes_a_member_waits(role: str, stored: str, status: str, still: str, *, waits: bool) -> None:
+    """stored: where the contact is stored. still: where it is in the roster, too."""
+    ids = {"contact_sourced_id": "parent", "more_contacts": '[["parent", "Ada", "Oduya", null, null, null, null]]'}
+    directory, settings = Directory(), school(primary_contacts=True)
+    students = [directory.person(f"student{place}") for place in range(5)]
+    for who in students:
+        directory.member(who, "student", status if who == students[0] else "active")
+    directory.members[students[0]][stored] = ids[stored]
+    users = [*(user(f"student{place}") for place in range(5)), user("parent", role), user("another", role)]
+    told = cleaned(users, settings)
+    told.roster.loc[told.roster["sourced_id"] == "student1", ["contact_sourced_id", "contact_given_name"]] = "another"
+    if still:
+        told.roster.loc[told.roster["sourced_id"] == "student0", still] = ids[still]
+    plan = make_plan(told.roster, directory.frames(), settings, COMPLETE)
+    stats = plan_stats_of(plan, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
+    verdict = judge(plan, stats, Guards(create_share=1))
+    guards = dict(zip((ids[0] for ids in plan.rows["sourced_ids"]), verdict.row_guards, strict=True))
+    assert (guards["parent"], guards["another"]) == (GUARD * waits, "")
+    assert guards["student0"] == GUARD * waits, "without the stored contact, the newcomer would pass on the next night"
+    said = "1 contact of students would become a member of the school. Check their roles in the SIS."
+    held = [(line["action"], finding["message"]) for line in verdict.held for finding in line["findings"]]
+    assert sorted(held) == [("create", said), ("update", said)] * waits

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-LOOK_EVERY = 0.1
+FIRST_LOOK, LOOK_EVERY = 0.01, 0.1
 
 
 def until(happened: Callable[[], T], seconds: float = 60, told: Callable[[], object] = str) -> T:
@@ -13,8 +13,9 @@ def until(happened: Callable[[], T], seconds: float = 60, told: Callable[[], obj
 
     told: makes the message of the failure.
     """
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, FIRST_LOOK
     while not (found := happened()):
         assert time.monotonic() < end, told()
-        time.sleep(LOOK_EVERY)
+        time.sleep(pause)
+        pause = min(2 * pause, LOOK_EVERY)
     return found

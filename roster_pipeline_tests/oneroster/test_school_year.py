@@ -73,15 +73,6 @@ def test_q75_a_leaver_without_org_is_told_without_one(sis: Start) -> None:
     assert [entry["org"] for entry in pulled.user(one)["roles"]] == [None]
 
 
-def test_q76_one_who_lingers_in_single_answers_is_still_here_to_the_witness(sis: Start) -> None:
-    served = sis("single_users=linger")
-    one, other = pupil(served), pupil(served, 1)
-    served.sis.district.remove(one, "vanish")
-    assert one not in served.pull().ids
-    with served.client() as client:
-        assert asked(client, one, present=other).answers == {one: "here"}
-
-
 def test_q77_a_status_says_nothing_about_dates(sis: Start) -> None:
     served = sis()
     one = pupil(served)
@@ -89,17 +80,6 @@ def test_q77_a_status_says_nothing_about_dates(sis: Start) -> None:
     pulled = served.pull().user(one)
     assert pulled["status"] == "active"
     assert pulled["roles"][0]["endDate"] is not None
-
-
-@pytest.mark.parametrize(("way", "answer"), [("mark", "gone"), ("vanish", "gone"), ("lose_org", "elsewhere")])
-def test_q80_every_way_of_leaving_is_confirmed_by_the_witness(sis: Start, way: str, answer: str) -> None:
-    served = sis()
-    one, other = pupil(served), pupil(served, 1)
-    served.sis.district.remove(one, way)
-    with served.client() as client:
-        report = asked(client, one, present=other)
-    assert report.serves_single_users
-    assert report.answers == {one: answer}
 
 
 def test_q83_a_cold_cache_is_never_complete(sis: Start) -> None:
@@ -136,23 +116,30 @@ def test_q85_roles_carry_their_dates_and_the_witness_minds_them(sis: Start) -> N
     assert then.answers == {one: "here"}, "the last day counts, as it does in the roster"
 
 
-@pytest.mark.parametrize("share", ["students_off", "few_off", "always", "all_off"])
-def test_q86_a_disabled_account_is_told_and_concludes_nothing(sis: Start, share: str) -> None:
-    served = sis(f"enabled={share}")
+SINGLE = [
+    *(("", way, answer) for way, answer in (("mark", "gone"), ("vanish", "gone"), ("lose_org", "elsewhere"))),  # q80
+    ("single_users=linger", "vanish", "here"),  # q76
+    *((f"enabled={share}", "", "here") for share in ("students_off", "few_off", "always", "all_off")),  # q86
+    ("single_users=off", "", "unanswered"),
+]
+"""A fault, how somebody leaves, and what the SIS then says of them alone."""
+
+
+@pytest.mark.parametrize(("fault", "way", "answer"), SINGLE)
+def test_q76_q80_q86_the_witness_says_what_the_sis_says_of_one_person(
+    sis: Start, fault: str, way: str, answer: str
+) -> None:
+    served = sis(*fault.split())
+    one, other = pupil(served), pupil(served, 1)
+    if way:
+        served.sis.district.remove(one, way)
     pulled = served.pull()
     assert pulled.complete
-    one, other = pupil(served), pupil(served, 1)
-    with served.client() as client:
-        assert asked(client, one, present=other).answers == {one: "here"}
-
-
-def test_a_witness_does_not_count_if_single_users_are_not_served(sis: Start) -> None:
-    served = sis("single_users=off")
-    one, other = pupil(served), pupil(served, 1)
+    assert way != "vanish" or one not in pulled.ids
     with served.client() as client:
         report = asked(client, one, present=other)
-    assert not report.serves_single_users
-    assert report.answers == {one: "unanswered"}
+    assert report.answers == {one: answer}
+    assert report.serves_single_users == (answer != "unanswered")
 
 
 def test_a_witness_needs_somebody_present(sis: Start) -> None:

@@ -16,7 +16,6 @@ from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
 from roster_pipeline.notifications.content import SyncReport
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.outcome import tone, wants
-from roster_pipeline.simulator import Role
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.invariants.rules import SchoolRules
@@ -66,19 +65,9 @@ class Nights:
             **_fields(sourced_id, **known),
         )  # fmt: skip
 
-    def change(self, sourced_id: str, **fields: Any) -> None:
-        """Change values of a record, by the names of `add`."""
-        names = {
-            name: fields.pop(short)
-            for name, short in (("given_name", "given"), ("family_name", "family"))
-            if short in fields
-        }
-        if "role" in fields:
-            names["roles"] = (Role(SOURCE_ROLES[fields.pop("role")], "sch-1"),)
-        own = {"mail": "email", "number": "identifier", "username": "username", "master": "state_id", "grade": "grades"}
-        self.people.edit(
-            sourced_id, **names, **{own[name]: (value,) if name == "grade" else value for name, value in fields.items()}
-        )
+    def renumber(self, sourced_id: str, number: str) -> None:
+        """Give a record another number."""
+        self.people.edit(sourced_id, identifier=number)
 
     def gone(self, sourced_id: str) -> None:
         """Remove the record from all lists."""
@@ -123,9 +112,9 @@ class Case:
         names = given + self.letters, family + self.letters
         self.nights.add(sourced_id + self.mark, *names, role, **self._own(known))
 
-    def change(self, sourced_id: str, **fields: Any) -> None:
-        """Change values of a record, as `Nights.change`."""
-        self.nights.change(sourced_id + self.mark, **self._own(fields))
+    def renumber(self, sourced_id: str, number: str) -> None:
+        """Give a record another number."""
+        self.nights.renumber(sourced_id + self.mark, number + self.mark)
 
     def gone(self, sourced_id: str) -> None:
         """Remove the record from all lists."""
@@ -261,7 +250,7 @@ def test_one_number_typed_for_two_is_a_conflict_and_nobody_is_lost(nights: Night
     assert nights.persons() == first
     assert nights.report().total("conflicts") == 2 * len(cases)
     for case in cases.values():
-        case.change("m2", number="556")
+        case.renumber("m2", "556")
     happened = what_happened(nights, cases)
     for name, rows in happened.items():
         assert rows[("m2",)] == ("create", "joined"), name
@@ -302,102 +291,6 @@ def test_who_comes_with_the_key_of_somebody_who_left_does_not_become_them(nights
     assert {row["id"] for row in before} <= {row["person_id"] for row in nights.place.rows(query)}
     report = nights.report()
     assert tone(report) != "good" or wants(report, "problems")
-
-
-LINKED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "both names and the user name, without number and e-mail": (
-        {"mail": ""},
-        {"given": "Zoe", "family": "Zed", "username": "zzed"},
-    ),
-    "both names and the user name, and a family's e-mail": (
-        {"mail": HOME},
-        {"given": "Zoe", "family": "Zed", "username": "zzed"},
-    ),
-    "one given name": (
-        {"number": "555", "grade": "12"},
-        {"family": "Chen", "number": "777", "grade": "03", "mail": "chen@x.example", "username": "mchen"},
-    ),
-    "one family name and the family's e-mail": (
-        {"number": "555", "mail": HOME},
-        {"given": "Pablo", "number": "777", "username": "pablo"},
-    ),
-    "a namesake": (
-        {"number": "555", "grade": "12"},
-        {"number": "777", "grade": "03", "mail": "m@x.example", "username": "ml2"},
-    ),
-    "the number as well": (
-        {"number": "555", "grade": "12"},
-        {"given": "Eva", "family": "Ray", "grade": "03", "mail": "e@x.example", "username": "eray"},
-    ),
-}
-
-
-def test_one_thing_in_common_does_not_make_a_link_safe(nights: Nights) -> None:
-    cases = cases_of(nights, LINKED)
-    for name, case in cases.items():
-        case.add("m1", "Maria", "Lopez", **LINKED[name][0])
-    nights.night()
-    before = nights.persons()
-    for name, case in cases.items():
-        case.change("m1", **LINKED[name][1])
-    assert what_happened(nights, cases) == {name: {("m1",): ("conflict", "id_reassigned")} for name in cases}
-    assert nights.persons() == before
-
-
-@BOTH
-def test_the_id_of_a_leaver_without_a_number_does_not_make_a_namesake_of_them(nights: Nights) -> None:
-    nights.add("m1", "Maria", "Lopez")
-    nights.add("z1", "Zoe", "Last")  # after her, because the end of a file may have been cut off
-    nights.night()
-    nights.gone("m1")
-    nights.night()
-    before = nights.persons()
-    nights.people.restore("m1")
-    nights.change("m1", family="Chen", mail="chen@x.example", username="mchen")
-    assert nights.night()[("m1",)][:2] == ("conflict", "id_reassigned")
-    assert nights.persons() == before
-
-
-@BOTH
-def test_brothers_whose_ids_change_places_stay_who_they_are(nights: Nights) -> None:
-    nights.add("b1", "Ben", "Lee", mail=HOME, number="1")
-    nights.add("b2", "Max", "Lee", mail=HOME, number="2")
-    nights.night()
-    before = nights.persons()
-    nights.change("b1", given="Max", number="2", username="user-b2")
-    nights.change("b2", given="Ben", number="1", username="user-b1")
-    assert {said[:2] for said in nights.night().values()} == {("conflict", "id_reassigned")}
-    assert nights.persons() == before
-
-
-SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "a married name and a new e-mail": (
-        {"role": "teacher", "number": "9"},
-        {"family": "Ray", "mail": "ray@x.example", "username": "mray"},
-    ),
-    "the same without a number": ({"role": "teacher"}, {"family": "Ray", "mail": "ray@x.example", "username": "mray"}),
-    "another given name": ({"number": "9"}, {"given": "Mario", "mail": "mario@x.example", "username": "mario"}),
-    "another number": ({"number": "9"}, {"number": "109"}),
-    "another number and e-mail": ({"number": "9"}, {"number": "109", "mail": "new@x.example", "username": "new"}),
-    "two grades up": ({"grade": "05"}, {"grade": "07"}),
-    "five grades up": ({"grade": "05", "number": "9"}, {"grade": "10"}),
-    "a teacher now": ({"grade": "12"}, {"role": "teacher"}),
-}
-
-
-def test_a_link_carries_what_happens_to_people(nights: Nights) -> None:
-    cases = cases_of(nights, SAME)
-    for name, case in cases.items():
-        case.add("m1", "Maria", "Lopez", **SAME[name][0])
-    nights.night()
-    before = nights.persons()
-    for name, case in cases.items():
-        case.change("m1", **SAME[name][1])
-    night = nights.night()
-    after = nights.persons()
-    for name, case in cases.items():
-        assert case.rows(night) == {("m1",): ("update", "changed", None)}, name
-        assert [row["id"] for row in case.persons(after)] == [row["id"] for row in case.persons(before)], name
 
 
 REKEYED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
@@ -491,7 +384,7 @@ def test_a_number_that_is_already_another_persons_is_noted(nights: Nights) -> No
     nights.night()
     nights.gone("q1")
     nights.night()
-    nights.change("q2", number="81")
+    nights.renumber("q2", "81")
     nights.add("q3", "Sam", "Rye", number="83", username="QUIN")
     said = nights.night()
     assert said[("q2",)] == ("update", "changed", "number_of_another")

@@ -21,7 +21,7 @@ from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as
 from roster_pipeline.planning.moved_keys import Moved
 from roster_pipeline.planning.plan import COUNT_ARCHIVALS, Plan
 from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats
-from roster_pipeline.planning.role_guards import doubted_archivals, role_findings, unproved_roles
+from roster_pipeline.planning.role_guards import doubted_archivals, role_findings
 from roster_pipeline.planning.shared_pull import missing_elsewhere
 from roster_pipeline.planning.snapshot_guards import older_source, school_findings, stale_source, unlike_before
 from roster_pipeline.settings.school import Guards
@@ -31,6 +31,7 @@ from roster_pipeline.vocabulary import (
     CHANGING,
     CONTACT,
     CREATE,
+    MANAGER,
     ROLE_NAMES,
     UPDATE,
     Role,
@@ -79,7 +80,7 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
         *_rejections(stats, guards),
         *unknown_orgs(plan, stats.managed, guards),
         *role_findings(plan, stats, guards),
-        *unproved_roles(stats.claimed, stats.managed, guards.create_share),
+        *_unproved_roles(stats.claimed, stats.managed, guards.create_share),
         *_calendar(stats, guards),
         *quality,
     ]
@@ -267,3 +268,22 @@ def unknown_orgs(plan: Plan, managed: Mapping[str, int], guards: Guards) -> Iter
             )
             share = people / max(there, people)
             yield Finding("unknown_orgs", message, share, guards.unknown_org_share, (ARCHIVE,))
+
+
+def _unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share: float) -> Iterator[Finding]:
+    """Creations of a role that wait because another connection knows these people.
+
+    This also holds on first syncs and for new roles.
+
+    claimed: as `claims` returns it. managed: the people of the role here. share: the share of them that may be created.
+    """
+    for role, number in claimed.items():
+        there = managed.get(role, 0)
+        if number > share * there:
+            message = (
+                f"{counted(number, 'person', 'people')} of another connection would join the {role_name(role)} here, "
+                f"with {there} in the directory. Only this school's own connection says so. The district's manager "
+                "decides, or a person who owns every school that has them now."
+            )
+            limits = number / max(there, 1), share
+            yield Finding("claimed_people", message, *limits, (CREATE,), (role,), approver=MANAGER, about=role)

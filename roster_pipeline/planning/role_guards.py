@@ -30,11 +30,9 @@ from roster_pipeline.vocabulary import (
     CONTACT_FIELDS,
     CONTACTS_OFF,
     CREATE,
-    MANAGER,
     MORE_CONTACTS,
     RESTORE,
     UPDATE,
-    counted,
     people_of,
     role_name,
 )
@@ -146,15 +144,19 @@ def _by_size(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
 
 
 def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
-    for role, there in numbers.managed.items():
-        updates = numbers.updates.get(role)
-        if updates and there and updates.keyed > TOO_FEW and updates.keyed > guards.update_key_share * there:
-            message = (
-                f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, "
-                f"or other data of a contact, or lose a value or the right to log in, {out_of(updates.keyed, there)}."
-            )
-            share = updates.keyed / there
-            yield Finding("key_updates", message, share, guards.update_key_share, (UPDATE,), updates.into, about=role)
+    """Changes of keys. One or two people of a role pass, unless another role has too many: then a column moved."""
+    limit = guards.update_key_share
+    over = [
+        (role, there, updates)
+        for role, there in numbers.managed.items()
+        if there and (updates := numbers.updates.get(role)) and updates.keyed > limit * there
+    ]
+    for role, there, updates in over if any(updates.keyed > TOO_FEW for _, _, updates in over) else ():
+        message = (
+            f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, "
+            f"or other data of a contact, or lose a value or the right to log in, {out_of(updates.keyed, there)}."
+        )
+        yield Finding("key_updates", message, updates.keyed / there, limit, (UPDATE,), updates.into, about=role)
 
 
 def _few_archivals(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[Finding]:
@@ -279,22 +281,3 @@ def _changes_later_contacts(changes: dict[str, list[object]]) -> bool:
 def _other_name(old: object, new: object) -> bool:
     """Whether two spellings are two names."""
     return name_key(str(old) if old else None) != name_key(str(new) if new else None)
-
-
-def unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share: float) -> Iterator[Finding]:
-    """Creations of a role that wait because another connection knows these people.
-
-    This also holds on first syncs and for new roles.
-
-    claimed: as `claims` returns it. managed: the people of the role here. share: the share of them that may be created.
-    """
-    for role, number in claimed.items():
-        there = managed.get(role, 0)
-        if number > share * there:
-            message = (
-                f"{counted(number, 'person', 'people')} of another connection would join the {role_name(role)} here, "
-                f"with {there} in the directory. Only this school's own connection says so. The district's manager "
-                "decides, or a person who owns every school that has them now."
-            )
-            limits = number / max(there, 1), share
-            yield Finding("claimed_people", message, *limits, (CREATE,), (role,), approver=MANAGER, about=role)

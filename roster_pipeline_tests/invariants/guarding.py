@@ -158,10 +158,11 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
         due = any(facts.rows(role, action) for action in CHANGING)
         if due and there < SMALL_ROLE and any(facts.managed[one] >= there for one in loud - {role}):
             hold("small beside one that is held", role)
-        keyed = sum(row.keyed for row in facts.updates(role))
-        if _many(keyed, 0.05, there):
-            for into in {row.role for row in facts.updates(role)}:
-                hold("keys", into, "update")
+    keyed = {role: sum(row.keyed for row in facts.updates(role)) for role in facts.rostered}
+    keyed = {role: number for role, number in keyed.items() if number > 0.05 * facts.managed[role] > 0}
+    for role in keyed if any(number > FEW for number in keyed.values()) else ():
+        for into in {row.role for row in facts.updates(role)}:
+            hold("keys", into, "update")
     moved = facts.moved if len(facts.moved) > MOVED or facts.swapped else frozenset()
     moved |= facts.given_up if moved else frozenset()
     alone = dict.fromkeys(moved, "moved keys") | dict.fromkeys(facts.other_kind, "student or staff")

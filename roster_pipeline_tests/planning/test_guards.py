@@ -100,6 +100,12 @@ def of_roles(**rows: Plan) -> Plan:
     return Plan(pd.concat([of.rows.assign(role=role) for role, of in rows.items()]), False, False, ())
 
 
+def with_teachers(count: int) -> dict[str, Any]:
+    """A school with this many teachers beside its students."""
+    people = {STUDENTS: 200, "teacher": count}
+    return {"counts": people, "managed": people, "history": NO_HISTORY}
+
+
 def changed_roles(count: int) -> dict[str, Any]:
     """This many students who become teachers."""
     rows = plan_of(update=count).rows.assign(role="teacher", person_id=range(count))
@@ -195,6 +201,13 @@ CASES = [
     case("updates over 75 %", of_student("update"), "updates", plan=plan_of(update=151)),
     case("e-mails at 5 %", plan=plan_of(key=10)),
     case("e-mails over 5 %", of_student("update"), "key_updates", plan=plan_of(key=11)),
+    case("e-mails of two teachers of ten", **with_teachers(10), plan=of_roles(
+        student=plan_of(key=10), teacher=plan_of(key=2))),
+    case("e-mails of two teachers beside too many of students", {*of_student("update"), ("teacher", "update")},
+         "key_updates", **with_teachers(10),
+         plan=of_roles(student=plan_of(key=11), teacher=plan_of(key=2))),
+    case("e-mail of one teacher of many beside too many of students", of_student("update"), "key_updates",
+         **with_teachers(20), plan=of_roles(student=plan_of(key=11), teacher=plan_of(key=1))),
     case("phones of 5 % gone", plan=losing(10, phone=["+1", None])),
     *(case(f"{field} over 5 % gone", of_student("update"), "key_updates", plan=losing(11, **{field: ["x", None]}))
       for field in LOST),

@@ -39,13 +39,9 @@ USER_TEXT = (
     "phone",
 )  # fmt: skip
 USER_LISTS: dict[str, Any] = {
-    "userIds": pa.list_(_USER_ID),
-    "roles": pa.list_(_ROLE),
-    "agents": pa.list_(TEXT),
-    "grades": pa.list_(TEXT),
-    "notEnrolled": pa.list_(TEXT),
-    "unreadable": pa.list_(TEXT),
-}
+    "userIds": pa.list_(_USER_ID), "roles": pa.list_(_ROLE), "agents": pa.list_(TEXT), "grades": pa.list_(TEXT),
+    "notEnrolled": pa.list_(TEXT), "unreadable": pa.list_(TEXT),
+}  # fmt: skip
 USER_COLUMNS = (*USER_TEXT, "enabledUser", *USER_LISTS, "metadata")
 """The normalised user record, one column per member. `unreadable`: the names of members that came with a wrong type."""
 

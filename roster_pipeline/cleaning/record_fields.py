@@ -26,12 +26,9 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.vocabulary import CONTACT, ROLE_RANK, Role
 
 _NAMES = {
-    "given_name": "givenName",
-    "family_name": "familyName",
-    "middle_name": "middleName",
-    "preferred_given_name": "preferredFirstName",
-    "preferred_family_name": "preferredLastName",
-}
+    "given_name": "givenName", "family_name": "familyName", "middle_name": "middleName",
+    "preferred_given_name": "preferredFirstName", "preferred_family_name": "preferredLastName",
+}  # fmt: skip
 _PREFERRED = ("preferred_given_name", "preferred_family_name")
 _FIELD_OF = {source: name for name, source in _NAMES.items()} | {
     "email": "email", "phone": "phone", "sms": "phone", "username": "username", "grades": "grade",

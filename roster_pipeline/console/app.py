@@ -60,17 +60,10 @@ IN_THE_WAY = (ChangedMeanwhile, KeyTaken, PlanChanged, PlanStale, AlreadyUndone)
 BROKEN = (RowRefused, StatementFailed)
 OURS = "roster_pipeline."
 TITLES = {
-    400: "This did not work",
-    401: "Please sign in",
-    403: "Not allowed",
-    404: "Nothing here",
-    405: "Not possible here",
-    408: "Too slow",
-    409: "Something changed meanwhile",
-    413: "Too large",
-    429: "Too often",
+    400: "This did not work", 401: "Please sign in", 403: "Not allowed", 404: "Nothing here", 405: "Not possible here",
+    408: "Too slow", 409: "Something changed meanwhile", 413: "Too large", 429: "Too often",
     503: "Not available at the moment",
-}
+}  # fmt: skip
 PLAIN = {
     404: NOTHING_HERE,
     405: "This address only takes a form, and cannot be opened by itself. Open the page with the form again.",

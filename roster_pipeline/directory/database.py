@@ -21,12 +21,9 @@ DRIVER = "postgresql+psycopg"
 POOL = 5
 """Connections kept open by a process; a run uses one or two at a time, the console a few."""
 NOTICE_LOST_SERVER = {
-    "connect_timeout": 10,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
+    "connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
-}
+}  # fmt: skip
 """libpq's settings. Without them, a process waits a quarter of an hour for a lost server, or for a connection that a
 firewall forgot. Seconds, and milliseconds for the last one."""
 NOTICE_LOST_MACHINES = """

@@ -159,15 +159,10 @@ def waiting(
     """Held plans of these districts and schools (without both: of all), newest first. words: part of a school's name or
     key. guard: only what it holds. kinds: role, action, rows, findings of each. plans, all_rows: over all pages."""
     given = {
-        "everything": districts is None and schools is None,
-        "districts": list(districts or ()),
-        "schools": list(schools or ()),
-        "words": words.strip().lower(),
-        "guard": guard,
-        "district": district,
-        "limit": limit,
-        "offset": offset,
-    }
+        "everything": districts is None and schools is None, "districts": list(districts or ()),
+        "schools": list(schools or ()), "words": words.strip().lower(), "guard": guard, "district": district,
+        "limit": limit, "offset": offset,
+    }  # fmt: skip
     return conn.execute(text(WAITING), given).all()
 
 

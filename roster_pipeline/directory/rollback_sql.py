@@ -10,18 +10,10 @@ is left alone.
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 
 CASTS = {
-    "enabled": "boolean",
-    "number_connection_id": "bigint",
-    "excluded": "boolean",
-    "locked_fields": "text[]",
-    "is_primary": "boolean",
-    "confirmed": "boolean",
-    "primary_by_hand": "boolean",
-    "archived_at": "timestamptz",
-    "managed": "boolean",
-    "absent_syncs": "integer",
-    "place": "smallint",
-}
+    "enabled": "boolean", "number_connection_id": "bigint", "excluded": "boolean", "locked_fields": "text[]",
+    "is_primary": "boolean", "confirmed": "boolean", "primary_by_hand": "boolean", "archived_at": "timestamptz",
+    "managed": "boolean", "absent_syncs": "integer", "place": "smallint",
+}  # fmt: skip
 """The log keeps all values as texts."""
 KEPT = {
     "person": (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields"),

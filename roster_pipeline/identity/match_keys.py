@@ -21,21 +21,9 @@ from roster_pipeline.identity.names import name_key, name_keys, with_middle
 from roster_pipeline.vocabulary import RECORD_STATUSES, STATUS_RANK
 
 RECORD = (
-    "sourced_id",
-    "record_status",
-    "role",
-    "number_kind",
-    "number",
-    "master_identifier",
-    "email",
-    "username",
-    "grade",
-    "given_name",
-    "family_name",
-    "middle_name",
-    "preferred_given_name",
-    "preferred_family_name",
-)
+    "sourced_id", "record_status", "role", "number_kind", "number", "master_identifier", "email", "username", "grade",
+    "given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name",
+)  # fmt: skip
 """The columns of a roster that say who a record is."""
 
 PERSON = ("number_kind", "number", "email", "username", *RECORD[-5:])

@@ -24,20 +24,12 @@ SYNC, TEST = "Sync now", "Test Your Information"
 BUTTONS = {"sync": SYNC, "test-connection": TEST, "school resume": "Resume"}
 """Commands that are one button. Each entry has the first words of a command; the longest comes first."""
 PAGES = {
-    "history": "the page Syncs",
-    "hold": "the page Holds",
-    "plan": "the page of the plan",
-    "person find": "the page People",
-    "person": "the page of the person",
-    "people": "the page People",
-    "connection": "the page Settings",
-    "school": "the page Settings",
-    "sis": "the page Settings",
-    "access": "the page Access",
-    "audit": "the page Audit",
-    "rollback": "the page of the sync",
+    "history": "the page Syncs", "hold": "the page Holds", "plan": "the page of the plan",
+    "person find": "the page People", "person": "the page of the person", "people": "the page People",
+    "connection": "the page Settings", "school": "the page Settings", "sis": "the page Settings",
+    "access": "the page Access", "audit": "the page Audit", "rollback": "the page of the sync",
     "run": "the page Preview & run",
-}
+}  # fmt: skip
 OPERATOR = "an operator has the command"
 """For commands without a page: the database, keys, mails of the installation."""
 _COMMAND = re.compile(

@@ -19,12 +19,9 @@ Action = Literal["create", "update", "restore", "archive"]
 SyncKind = Literal["sync", "approval", "relink", "rollback", "person", "upload"]
 Severity = Literal["error", "warning"]
 _KINDS = {
-    "approval": "(approved plan)",
-    "relink": "(relink)",
-    "rollback": "(rollback)",
-    "person": "(one person)",
+    "approval": "(approved plan)", "relink": "(relink)", "rollback": "(rollback)", "person": "(one person)",
     "upload": "(uploaded list)",
-}
+}  # fmt: skip
 
 
 def sync_title(kind: str, number: object = "") -> str:

@@ -36,12 +36,9 @@ from roster_pipeline.vocabulary import counted, moment, people_of, role_name
 BADGES: dict[Tone, str] = {"good": "Done", "attention": "Please look", "failed": "Failed"}
 COUNTS = tuple(field.name for field in fields(RoleCounts) if field.name != "role")
 TAKEN_BACK = {
-    "created": "Creations",
-    "updated": "Updates",
-    "restored": "Restorations",
-    "archived": "Archivals",
+    "created": "Creations", "updated": "Updates", "restored": "Restorations", "archived": "Archivals",
     "skipped": "Changed since, left alone",
-}
+}  # fmt: skip
 """The counts of a rollback."""
 FOOTER = "Counts only: this mail names nobody. Who gets it, and when, is one of the school's settings:"
 FOOTER_IN_CONSOLE = "Counts only: this mail names nobody. Who gets it, and when, is set on the school's page Settings."

@@ -128,7 +128,9 @@ class PeopleCounts:
 
     def _count_in_group(self, user: dict[str, Any], group: str) -> None:
         self.records[group] += 1
-        person = _person(user)
+        # records of one person have the same name and the same first of number, e-mail and username
+        key = next((user[field] for field in ("identifier", "email", "username") if user[field]), user["sourcedId"])
+        person = hash(tuple(str(part or "").casefold() for part in (user["givenName"], user["familyName"], key)))
         seen = self._people_seen.setdefault(group, set())
         self.people[group] += person not in seen
         seen.add(person)
@@ -149,12 +151,6 @@ class PeopleCounts:
         sources += [f"metadata:{key}" for key in user["metadata"]]
         sources += {f"userIds:{entry['type']}" for entry in user["userIds"] if entry["type"]}
         self.numbers[kind].update(sources)
-
-
-def _person(user: dict[str, Any]) -> int:
-    """A hash of the name and the first of number, e-mail and username: records of one person have the same."""
-    key = next((user[field] for field in ("identifier", "email", "username") if user[field]), user["sourcedId"])
-    return hash(tuple(str(part or "").casefold() for part in (user["givenName"], user["familyName"], key)))
 
 
 class SchoolList:

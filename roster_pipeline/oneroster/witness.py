@@ -141,7 +141,8 @@ def _doubted(
     read: set[str] = set()
     for character in sorted(set().union(*encoded.values())):
         if character not in read:
-            with_it = list(islice((one for one in present_ids if _has(one, character)), MOST_PRESENT))
+            having = (one for one in present_ids if character in _encoded(one))
+            with_it = list(islice(having, MOST_PRESENT))
             read.update(*(_encoded(one) for one, answer in user_answers(with_it).items() if answer.user is not None))
     return {one for one, characters in encoded.items() if not characters <= read}
 
@@ -151,10 +152,6 @@ def _encoded(sourced_id: str) -> frozenset[str]:
     return frozenset(
         letter if letter.isascii() else NOT_ASCII for letter in sourced_id if quote(letter, safe="") != letter
     )
-
-
-def _has(sourced_id: str, character: str) -> bool:
-    return not sourced_id.isascii() if character == NOT_ASCII else character in sourced_id
 
 
 class OtherOrgs:

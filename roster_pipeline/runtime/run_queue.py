@@ -32,14 +32,8 @@ DAEMON_BEATS_SECONDS = 300.0
 """How long heartbeats of the daemon are remembered. They show whether there are two daemons, or one that was
 restarted."""
 BROKER, WORKERS, STANDING_STILL, LONG_QUEUE, LOST, DEAD, DAEMONS = (
-    "broker",
-    "workers",
-    "run queue",
-    "queue age",
-    "lost messages",
-    "dead runs",
-    "one daemon",
-)
+    "broker", "workers", "run queue", "queue age", "lost messages", "dead runs", "one daemon",
+)  # fmt: skip
 CONNECT_SECONDS = 4.0
 ANSWER_SECONDS = 2.0
 """How long we wait for an answer of every worker. A busy worker answers too, because its main process does."""

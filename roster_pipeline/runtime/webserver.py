@@ -36,12 +36,9 @@ FROM_US = frozenset({"same-origin", "none"})
 STATEMENT_SECONDS = 15
 """Dagster's own default for a webserver."""
 ANSWER_HEADERS = {
-    "x-frame-options": "DENY",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
+    "x-frame-options": "DENY", "x-content-type-options": "nosniff", "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin", "cross-origin-resource-policy": "same-origin",
+}  # fmt: skip
 """No page of another site may show the UI in a frame, because it could trick a person into a click."""
 
 

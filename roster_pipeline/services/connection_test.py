@@ -31,15 +31,9 @@ from roster_pipeline.sync.connection_checks import item_as_data, items_of, items
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle, source_of_connection
 
 LIMITS = Limits(
-    connect_seconds=10,
-    read_seconds=60,
-    response_seconds=120,
-    attempts=3,
-    longest_wait=10,
-    longest_retry_after=30,
-    waiting_budget=60,
-    pull_seconds=600,
-)
+    connect_seconds=10, read_seconds=60, response_seconds=120, attempts=3, longest_wait=10, longest_retry_after=30,
+    waiting_budget=60, pull_seconds=600,
+)  # fmt: skip
 """Limits of the client. A person waits for the result, so a slow server must not keep us for long."""
 TOO_MUCH = (
     "The SIS sends more than a test may hold in memory.\n"
@@ -78,8 +72,7 @@ def begin(
     here = connection_tests.under_way(conn, school.id)
     if here is not None:
         raise TestGoesOn("A test of this school is going on.", here)
-    if connection_tests.going(conn) >= MOST_AT_ONCE:
-        raise TestGoesOn("Several other tests are going on.")
+    _check_others(connection_tests.going(conn))
     stored = school.connection
     settings, typed = stored.settings, None
     if wanted.connection is None:
@@ -90,16 +83,15 @@ def begin(
     as_stored = settings == stored.settings and typed is None
     details = {"connection": stored.key, "as_stored": as_stored, "servers": servers_of(settings)}
     audit.record(conn, who, "connection tested", school=school, details=details)
-    return connection_tests.start(
-        conn,
-        school,
-        who=who,
-        form=form,
-        settings=settings,
-        school_settings=wanted.settings,
-        typed_secret=sealed(conn, typed),
-        learned=_learned_before(conn, school, settings, typed),
-    )
+    tested: dict[str, Any] = {"settings": settings, "school_settings": wanted.settings}
+    learned = _learned_before(conn, school, settings, typed)
+    secret = sealed(conn, typed)
+    return connection_tests.start(conn, school, who=who, form=form, **tested, typed_secret=secret, learned=learned)
+
+
+def _check_others(going: int) -> None:
+    if going >= MOST_AT_ONCE:
+        raise TestGoesOn("Several other tests are going on.")
 
 
 def _learned_before(
@@ -122,13 +114,9 @@ def begin_together(conn: Connection, schools: Sequence[tenants.SchoolRow], *, wh
     newest = connection_tests.newest(conn, connection.id)
     if any(school.id in newest and newest[school.id].ended_at is None for school in schools):
         raise TestGoesOn("A test of some of these schools is going on.")
-    if connection_tests.going(conn) >= MOST_AT_ONCE:
-        raise TestGoesOn("Several other tests are going on.")
-    details = {
-        "connection": connection.key,
-        "schools": [school.key for school in schools],
-        "servers": servers_of(connection.settings),
-    }
+    _check_others(connection_tests.going(conn))
+    keys, servers = [school.key for school in schools], servers_of(connection.settings)
+    details = {"connection": connection.key, "schools": keys, "servers": servers}
     audit.record(conn, who, "connection tested", district_id=connection.district_id, details=details)
     return connection_tests.start_together(conn, schools, who=who)
 
@@ -235,8 +223,7 @@ def begin_list(conn: Connection, connection: tenants.ConnectionRow, *, who: str)
     newest = connection_tests.get_list(conn, connection)
     if newest is not None and newest.ended_at is None:
         return None
-    if connection_tests.going(conn) + connection_tests.lists_going(conn) >= MOST_AT_ONCE:
-        raise TestGoesOn("Several other tests are going on.")
+    _check_others(connection_tests.going(conn) + connection_tests.lists_going(conn))
     details = {"connection": connection.key, "servers": servers_of(connection.settings)}
     audit.record(conn, who, "schools listed", district_id=connection.district_id, details=details)
     return connection_tests.start_list(conn, connection, who=who)

@@ -26,19 +26,12 @@ MOST_PLANS = 14
 BY_SIZE = {"create_share": vocabulary.CREATE, "restore_share": vocabulary.RESTORE, "update_share": vocabulary.UPDATE}
 """Guards on the share of a role that one action concerns."""
 BY_FINDING = {
-    "shrink_share": ("shrunk_role",),
-    "slow_loss_share": ("slow_loss",),
-    "update_key_share": ("key_updates",),
-    "missing_share": ("people_missing",),
-    "strangers_share": ("strangers",),
-    "lower_grades_share": ("lower_grades",),
-    "moved_keys": ("moved_keys",),
-    "rekeyed_share": ("rekeyed", "reassigned_ids"),
-    "rejected_share_archive": ("rejected",),
-    "rejected_share_all": ("rejected",),
-    "unknown_org_share": ("unknown_orgs",),
-    "contradictions": ("witness",),
-}
+    "shrink_share": ("shrunk_role",), "slow_loss_share": ("slow_loss",), "update_key_share": ("key_updates",),
+    "missing_share": ("people_missing",), "strangers_share": ("strangers",), "lower_grades_share": ("lower_grades",),
+    "moved_keys": ("moved_keys",), "rekeyed_share": ("rekeyed", "reassigned_ids"),
+    "rejected_share_archive": ("rejected",), "rejected_share_all": ("rejected",),
+    "unknown_org_share": ("unknown_orgs",), "contradictions": ("witness",),
+}  # fmt: skip
 """Settings of guards to the findings that they make."""
 _WITHIN = "; every value was within the limit of that day"
 """Only values beyond the limit of their day are stored, so a lower limit might have held more."""

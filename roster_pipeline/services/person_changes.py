@@ -3,7 +3,6 @@ same transaction. It raises DirectoryError. The callers check first who may do w
 those of a SIS, or refused: applications read one directory."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -75,14 +74,14 @@ def set_archived(conn: Connection, school: str, person_id: int, archived: bool, 
 def link(conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str) -> str:
     """Say that a record of the SIS is this person, or confirm a link that a sync made. connection: its key."""
     source = _about_record(conn, manual_edits.link, connection, person_id, sourced_id, who, reason)
-    settle_people(conn, source.district_id, [person_id], datetime.now(UTC))
+    settle_people(conn, source.district_id, [person_id])
     return f"Person {person_id} is linked to the record."
 
 
 def unlink(conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str) -> str:
     """Say that a record of the SIS is not this person."""
     source = _about_record(conn, manual_edits.unlink, connection, person_id, sourced_id, who, reason)
-    settle_people(conn, source.district_id, [person_id], datetime.now(UTC))
+    settle_people(conn, source.district_id, [person_id])
     return f"No sync links person {person_id} to the record again, until somebody links them by hand."
 
 
@@ -94,7 +93,7 @@ def unlink_leavers(conn: Connection, key: str, *, who: str, reason: str) -> tupl
     if plan is None:
         raise DirectoryError(f"{key}: there is no plan yet.", f"Make one: roster sync {key} --dry-run")
     people = relink.unlink_leavers(conn, school, plan, who=who, reason=given_reason(reason))
-    settle_people(conn, school.district_id, people, datetime.now(UTC))
+    settle_people(conn, school.district_id, people)
     return plan.id, len(people)
 
 
@@ -111,7 +110,7 @@ def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, wh
     back: dict[str, ledger.DecisionKind] = {"membership archived": "restore", "membership active": "archival"}
     if edit.entry.what in back and edit.entry.school_id is not None:
         ledger.note_decision(conn, edit.entry.school_id, back[edit.entry.what], who)
-    settle_people(conn, district_id, [person_id], datetime.now(UTC))
+    settle_people(conn, district_id, [person_id])
     return f"Undone: {edit.entry.what}, by {edit.entry.who}."
 
 

@@ -212,7 +212,8 @@ def history(conn: Connection, view: PersonView) -> list[Event]:
     whys = reasons_by_sync(conn, syncs, members.numbers_of(conn, view.person.id))
     for change in changes:
         sync = syncs.get(change.sync_id or 0)
-        if not _may_see(view, change, sync):
+        ours = view.whole or (sync is not None and sync.school in view.schools)
+        if not view.manages and not (ours and (change.school is None or change.school in view.schools)):
             continue
         event = events.setdefault(change.at, Event(change.at))
         if sync:
@@ -260,8 +261,3 @@ def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
             step = Step(words.format(school=view.place(about.school), day=last_day, change=ENDED.get(about.change, "")))
             events.append(Event(about.at, about.who, what, about.reason, steps=[step]))
     return events
-
-
-def _may_see(view: PersonView, change: ledger.Change, sync: ledger.SyncRow | None) -> bool:
-    seen = change.school is None or change.school in view.schools
-    return view.manages or (seen and (view.whole or (sync is not None and sync.school in view.schools)))

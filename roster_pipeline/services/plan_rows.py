@@ -19,27 +19,13 @@ from roster_pipeline.safe_csv import csv_chunks
 from roster_pipeline.sync import SyncError
 
 HEADER = ("row", "action", "role", "person", "name", "sourcedIds", "matched by", "reason", "why", "field", "from", "to")
-ORDER = {
-    field: place
-    for place, field in enumerate(
-        (*vocabulary.PERSON_FIELDS, *vocabulary.MEMBERSHIP_FIELDS, *vocabulary.STUDENT_CONTACTS)
-    )
-}
+_FIELDS = (*vocabulary.PERSON_FIELDS, *vocabulary.MEMBERSHIP_FIELDS, *vocabulary.STUDENT_CONTACTS)
+ORDER = {field: place for place, field in enumerate(_FIELDS)}
 """The fields in the order that people expect. The database has no order for them."""
 SAME = (
-    "row",
-    "action",
-    "role",
-    "person_id",
-    "matched_by",
-    "reason",
-    "guard",
-    "held",
-    "exempted",
-    "sync_id",
-    "linked_person_id",
-    "ours",
-)
+    "row", "action", "role", "person_id", "matched_by", "reason", "guard", "held", "exempted", "sync_id",
+    "linked_person_id", "ours",
+)  # fmt: skip
 """The columns that a line has as they are."""
 FLAGS = "contact_flags"
 EVERY_ROW = RowFilter()
@@ -82,10 +68,8 @@ class Line:
 
     def as_dict(self) -> dict[str, Any]:
         changes = {field: {"from": old, "to": new} for field, (old, new) in self.changes.items()}
-        plain = {
-            name: value for name, value in self.__dict__.items() if name not in ("linked_person_id", "guard", "ours")
-        }
-        return {**plain, "sourced_ids": list(self.sourced_ids), "changes": changes}
+        plain = {**vars(self), "sourced_ids": list(self.sourced_ids), "changes": changes}
+        return {name: value for name, value in plain.items() if name not in ("linked_person_id", "guard", "ours")}
 
 
 def lines(
@@ -184,19 +168,13 @@ class PlanSummary:
     @property
     def held(self) -> list[tuple[str, str, int, list[tuple[str, bool]]]]:
         """Role, action, rows, and for each finding its message and whether a person can approve it."""
-        return [
-            (
-                line["role"],
-                line["action"],
-                int(line["rows"]),
-                [
-                    (found["message"], vocabulary.is_overridable(found))
-                    for found in vocabulary.without_repeats(line["findings"])
-                ],
-            )
-            for line in self.verdict
-            if line["verdict"] == "hold" and line["rows"] and line["sync_id"] is None
-        ]
+        held = []
+        for line in self.verdict:
+            if line["verdict"] == "hold" and line["rows"] and line["sync_id"] is None:
+                findings = vocabulary.without_repeats(line["findings"])
+                messages = [(found["message"], vocabulary.is_overridable(found)) for found in findings]
+                held.append((line["role"], line["action"], int(line["rows"]), messages))
+        return held
 
     @property
     def held_rows(self) -> int:

@@ -4,7 +4,6 @@ person" is a merge, by the rules of `identity.person_pairs`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -230,14 +229,14 @@ def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str,
         )
     values = {"fields": rules.merged_fields, "membership": rules.merged_membership}
     person_merge.merge(conn, district_id, kept, gone, **values, who=who, reason=why)
-    settle_people(conn, district_id, [kept], datetime.now(UTC))
+    settle_people(conn, district_id, [kept])
     return f"Person {gone} is now person {kept}."
 
 
 def undo_merge(conn: Connection, district_id: int, kept: int, *, who: str, reason: str) -> str:
     """Take the newest merge of a person back."""
     back = person_merge.undo(conn, district_id, kept, who=who, reason=given_reason(reason))
-    settle_people(conn, district_id, [kept, back], datetime.now(UTC))
+    settle_people(conn, district_id, [kept, back])
     return f"Person {kept} and person {back} are two people again."
 
 

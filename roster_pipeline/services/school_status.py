@@ -36,12 +36,9 @@ UNREPORTED = {"applied": "Applied.", "held": "Something is held.", "unchanged": 
 MOST_SYNCS = 5
 """A school with this many syncs is no longer new, even without automatic rostering."""
 IN_REMEDIES = {
-    "token url": "token_url",
-    "scopes": "scopes",
-    "page size": "page_size",
-    "ca bundle": "ca_bundle",
+    "token url": "token_url", "scopes": "scopes", "page size": "page_size", "ca bundle": "ca_bundle",
     "host key": "host_key",
-}
+}  # fmt: skip
 """The names that remedies use for settings that the form folds away."""
 
 

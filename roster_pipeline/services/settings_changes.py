@@ -105,20 +105,18 @@ def _check_end_of_secret(stored: ConnectionSettings | None, wanted: ConnectionSe
 
 def secret_must_be_typed(stored: ConnectionSettings, wanted: ConnectionSettings) -> bool:
     """Whether the stored secret would go to another server, or to a server that proves its identity in another way."""
-    origins = {_origin(stored.url), _origin(stored.token_url)}
-    elsewhere = _origin(wanted.url) != _origin(stored.url) or _origin(wanted.token_url) not in {*origins, None}
-    return elsewhere or (stored.ca_bundle, stored.host_key) != (wanted.ca_bundle, wanted.host_key)
+    proof = (stored.ca_bundle, stored.host_key) == (wanted.ca_bundle, wanted.host_key)
+    return not (proof and _same_server(stored, wanted))
 
 
 def same_place(stored: ConnectionSettings, wanted: ConnectionSettings) -> bool:
     """Whether both name the same server and, for files of this machine, the same file."""
-    if wanted.url.lower().startswith("file:"):
-        return stored.url == wanted.url
-    return _origin(stored.url) == _origin(wanted.url) and _origin(wanted.token_url) in {
-        _origin(stored.url),
-        _origin(stored.token_url),
-        None,
-    }
+    return stored.url == wanted.url if wanted.url.lower().startswith("file:") else _same_server(stored, wanted)
+
+
+def _same_server(stored: ConnectionSettings, wanted: ConnectionSettings) -> bool:
+    servers = {_origin(stored.url), _origin(stored.token_url), None}
+    return _origin(wanted.url) == _origin(stored.url) and _origin(wanted.token_url) in servers
 
 
 def servers_of(settings: ConnectionSettings) -> list[str]:

@@ -23,14 +23,9 @@ JUNK: tuple[Any, ...] = (None, "u-1", 17, [], {}, {"sourcedId": None}, {"sourced
 """The entries of a list with `junk_entries`, in turn."""
 ADDRESS = re.compile(r"<(https?)://(([^/:>]+)[^/>]*)")
 LINK_TARGETS = {
-    "localhost": "<http://localhost:443",
-    "other_host": "<https://roster.elsewhere.example",
-    "http": r"<http://\2",
-    "relative": "<",
-    "hostless": "<://",
-    "port": r"<\1://\3:443",
-    "comma": r"<\1://\2",
-}
+    "localhost": "<http://localhost:443", "other_host": "<https://roster.elsewhere.example", "http": r"<http://\2",
+    "relative": "<", "hostless": "<://", "port": r"<\1://\3:443", "comma": r"<\1://\2",
+}  # fmt: skip
 """The beginning of an address in Link with each value of `link_target`."""
 
 

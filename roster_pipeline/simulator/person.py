@@ -25,12 +25,9 @@ ROLES = (
 )  # fmt: skip
 
 LEGACY_ROLES: Mapping[str, str] = {
-    "counselor": "aide",
-    "principal": "administrator",
-    "siteAdministrator": "administrator",
-    "districtAdministrator": "administrator",
-    "systemAdministrator": "administrator",
-}
+    "counselor": "aide", "principal": "administrator", "siteAdministrator": "administrator",
+    "districtAdministrator": "administrator", "systemAdministrator": "administrator",
+}  # fmt: skip
 """The 1.1 role of each 1.2 role, if they differ. The standard has no rule for `counselor`; `aide` is the nearest."""
 _NAMES = tomllib.loads(files(__package__).joinpath("names.toml").read_text("utf-8"))
 GIVEN_NAMES, FAMILY_NAMES, SCHOOL_NAMES = (tuple[str, ...](_NAMES[kind]) for kind in ("given", "family", "schools"))

@@ -29,18 +29,9 @@ from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
 UI_ADDRESS = "ROSTER_UI_URL"
 """The address at which owners reach the Dagster UI. Without it, a mail has no link to the run."""
 REPORTED_ANYWAY = (
-    "people_missing",
-    "strangers",
-    "rekeyed",
-    "reassigned_ids",
-    "empty_role",
-    "no_orgs",
-    "shrunk_role",
-    "witness",
-    "rejected",
-    "no_quality",
-    "unknown_orgs",
-)
+    "people_missing", "strangers", "rekeyed", "reassigned_ids", "empty_role", "no_orgs", "shrunk_role", "witness",
+    "rejected", "no_quality", "unknown_orgs",
+)  # fmt: skip
 """Guards that doubt the roster itself: an owner reads about them even if nobody would change."""
 
 
@@ -88,7 +79,9 @@ def report_of(summary: SyncSummary) -> SyncReport:
             if line["action"] in ("skip", "conflict")
         ),
         row_notes=tuple(
-            _row_note(line) for line in sorted(summary.notes, key=lambda line: vocabulary.role_place(line["role"]))
+            RowNote(line["role"], line["rows"], note, vocabulary.NOTES.get(note, ""), note in vocabulary.TO_CHECK)
+            for line in sorted(summary.notes, key=lambda line: vocabulary.role_place(line["role"]))
+            for note in (line["note"],)
         ),
         checks=tuple(_checks(summary.quality)),
         rejected=tuple(
@@ -101,11 +94,6 @@ def report_of(summary: SyncSummary) -> SyncReport:
         records=int(summary.snapshot["counts"].get("raw_users", 0)) if summary.snapshot else None,
         contacts=_contacts(summary),
     )
-
-
-def _row_note(line: dict[str, Any]) -> RowNote:
-    note = line["note"]
-    return RowNote(line["role"], line["rows"], note, vocabulary.NOTES.get(note, ""), note in vocabulary.TO_CHECK)
 
 
 def _concerns(role: str, summary: SyncSummary) -> bool:

@@ -103,16 +103,9 @@ def items_of_schools(
     for chosen, name in schools:
         today = datetime.now(chosen.zone).date()
         watchers.append((UsableRecords(settings, chosen, today), ContactPreview(settings, chosen, today)))
-        tested.append(
-            TestedSchool(
-                chosen.school_id,
-                frozenset(chosen.rostered),
-                chosen.primary_contacts,
-                chosen.include_orgs_below,
-                name,
-                _Both(*watchers[-1]),
-            )
-        )
+        rostered, watcher = frozenset(chosen.rostered), _Both(*watchers[-1])
+        contacts, below = chosen.primary_contacts, chosen.include_orgs_below
+        tested.append(TestedSchool(chosen.school_id, rostered, contacts, below, name, watcher))
     enrollments = settings.no_enrollment_means_gone
     if is_bundle(connection):
         old_days = min(chosen.guards.bundle_age_days for chosen, _ in schools)
@@ -128,7 +121,7 @@ def items_of_schools(
             yield from with_what_is_known(items, sis) if sis is not None else items
             keep(client.learned)
     for place, of_school in enumerate(watchers):
-        yield from ((place, item) for watcher in of_school for item in watcher.items())
+        yield from ((place, item) for each in of_school for item in each.items())
 
 
 class _Both:

@@ -11,7 +11,7 @@ because in summer the SIS does not change either.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -31,6 +31,7 @@ from roster_pipeline.vocabulary import counted, moment, role_name
 SILENCE = timedelta(hours=36)
 """Without a finished sync: one missed night and half a day, so that a late night does not cause an alert."""
 REMIND_AFTER = timedelta(days=7)
+SILENT_HINT = "Ask an operator whether the Dagster daemon and its queue work, or sync by hand to see the error."
 CLAIM_HINT = "There the manager says who they are."
 MOST_NAMED = 3
 """Schools that an alert names."""
@@ -59,7 +60,12 @@ def watch(database: Database, now: datetime) -> Watched:
             zone = schools[one.id].settings.time_zone
             message = f"No roster sync was finished since {moment(one.since, zone)}, and no run says why"
             opened = alerts.open_alert(conn, f"school {one.key}", STALE, message, school=one.id)
-            _stale(conn, schools[one.id], message, now, opened)
+            school = schools[one.id]
+            link = page_of_school(school.key, "Sync now", "/runs")
+            notice = school_notice(
+                school, now, "failed", "Silent", message, SILENT_HINT, command="roster doctor", link=link
+            )
+            send_alert(conn, [school], notice, opened, "opened")
         for alert in reminded:
             school = schools[alert.school_id or 0]
             notify_pause(conn, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
@@ -81,9 +87,9 @@ def settle(conn: Connection, school_id: int, now: datetime) -> Watched:
     return Watched(held.opened + claimed.opened, held.cleared + cleared + claimed.cleared)
 
 
-def settle_people(conn: Connection, district_id: int, people: Collection[int], now: datetime) -> None:
+def settle_people(conn: Connection, district_id: int, people: Collection[int]) -> None:
     """The same for a decision about who somebody is, in its transaction. people: their numbers."""
-    watch_claims(conn, now, schools_of_people(conn, district_id, people))
+    watch_claims(conn, datetime.now(UTC), schools_of_people(conn, district_id, people))
 
 
 def _clear_finished(conn: Connection, now: datetime, only: list[int] | None = None) -> int:
@@ -112,13 +118,6 @@ def _all_clear(
     since = was_open(alert.opened_at, alert.message, school.settings.time_zone)
     notice = school_notice(school, now, "good", "All clear", headline, since)
     send_alert(conn, [school], notice, alert.id, "cleared", owners_too=owners_too)
-
-
-def _stale(conn: Connection, school: tenants.SchoolRow, headline: str, now: datetime, alert_id: int | None) -> None:
-    hint = "Ask an operator whether the Dagster daemon and its queue work, or sync by hand to see the error."
-    link = page_of_school(school.key, "Sync now", "/runs")
-    notice = school_notice(school, now, "failed", "Silent", headline, hint, command="roster doctor", link=link)
-    send_alert(conn, [school], notice, alert_id, "opened")
 
 
 def watch_source(conn: Connection, school: tenants.SchoolRow, facts: Mapping[str, Any], now: datetime) -> None:

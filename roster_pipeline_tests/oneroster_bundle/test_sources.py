@@ -207,16 +207,3 @@ def test_nothing_there_is_an_error(tmp_path: Path) -> None:
         Read(tmp_path / "nowhere.zip")
     with pytest.raises(MissingFile):
         Read(tmp_path)
-
-
-def test_a_folder_that_bundles_must_lie_in_is_not_left(tmp_path: Path) -> None:
-    inside, outside = tmp_path / "inside", as_zip(tmp_path / "outside.zip", bundle_11())
-    inside.mkdir()
-    as_zip(inside / "bundle.zip", bundle_11())
-    (inside / "link.zip").symlink_to(outside)
-    for path in (f"{inside}/../outside.zip", f"{inside}/link.zip", str(outside)):
-        source = source_of(f"file://{path}", allow_private=True, within=inside)
-        with pytest.raises(AddressNotAllowed):
-            list(pull_bundle(source, Wanted()))
-    allowed = source_of(f"file://{inside}/bundle.zip", allow_private=True, within=inside)
-    assert sum(len(batch.records) for batch in pull_bundle(allowed, Wanted())) == 2

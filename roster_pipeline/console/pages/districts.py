@@ -31,17 +31,10 @@ MOST_SYNCS = 200
 """How many syncs one click requests."""
 NOT_WELL: tuple[school_overview.State, ...] = ("failing", "stale")
 STATE_NAMES = {
-    "": "All",
-    "attention": "Needs attention",
-    "held": "Held",
-    "failing": "Failing",
-    "paused": "Paused",
-    "stale": "Silent",
-    "resting": "Paused until a day",
-    "quiet": "Paused or silent",
-    "off": "By hand",
+    "": "All", "attention": "Needs attention", "held": "Held", "failing": "Failing", "paused": "Paused",
+    "stale": "Silent", "resting": "Paused until a day", "quiet": "Paused or silent", "off": "By hand",
     "fine": "In order",
-}
+}  # fmt: skip
 """The choices of the filter, in words."""
 LONGEST_SEARCH = 100
 

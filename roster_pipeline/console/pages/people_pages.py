@@ -40,12 +40,9 @@ FIELDS = ("role", "grade", "status", "source", "mark", "district")
 STATUSES = {"": "Active", "archived": "Archived", "all": "Active and archived"}
 SOURCES = {"": "Any", "sis": "Linked to the SIS", "hand": "Not linked to the SIS"}
 MARKS = {
-    "": "Everybody",
-    "excluded": "Excluded from the sync",
-    "locked": "With locked fields",
-    "no_email": "Without e-mail",
+    "": "Everybody", "excluded": "Excluded from the sync", "locked": "With locked fields", "no_email": "Without e-mail",
     "conflict": "In conflict",
-}
+}  # fmt: skip
 AT_ONCE = 20
 MOST_ABSENT = 20
 """How many rows, and how many records of each kind, a search shows."""

@@ -29,13 +29,9 @@ from roster_pipeline.services import people_file, people_upload
 from roster_pipeline.vocabulary import ROLE_ORDER
 
 SHOWN = {
-    "": "All rows",
-    "create": "New here",
-    "same": "Same person",
-    people_file.LOOK: "Needs a look",
-    "decided": "Decided",
+    "": "All rows", "create": "New here", "same": "Same person", people_file.LOOK: "Needs a look", "decided": "Decided",
     people_file.UNREADABLE: "Cannot be read",
-}
+}  # fmt: skip
 """The choices of the list's filter."""
 WORDS = {
     "create": ("ok", "create"),

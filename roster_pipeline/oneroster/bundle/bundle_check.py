@@ -31,6 +31,8 @@ CELLS = (
     "Each row needs a cell for every column of the header, also an empty one, and a text with a comma needs quotes. A "
     "spreadsheet program may have dropped empty cells: export the file again, and do not save it with such a program."
 )
+ALONE = "Archivals depend on the bundle alone; keep the guards on."
+NO_WITNESS = CheckItem("Second witness", None, "a bundle cannot be asked for single people", ALONE)
 _NAMES: tuple[tuple[type[OneRosterError], str], ...] = (
     (HostKeyRefused, "Host key"),
     (SignInRefused, "Sign-in"),
@@ -80,7 +82,7 @@ def check_bundle_schools(
     for place, school in enumerate(schools):
         known = counts[place] if counts else None
         items += [(place, item) for item in _of_school(school, known, orgs, proof, enrollments=enrollments)]
-    return items + [(None, item) for item in (*_odd_rows(odd), *_lost(pulled.lost), _completeness(proof), _witness())]
+    return items + [(None, item) for item in (*_odd_rows(odd), *_lost(pulled.lost), _completeness(proof), NO_WITNESS)]
 
 
 def _counts(one: TestedSchool, orgs: list[dict[str, Any]], today: date) -> PeopleCounts:
@@ -153,12 +155,3 @@ def _completeness(proof: Proof) -> CheckItem:
         return CheckItem("Completeness", True, detail)
     remedy = "Nobody is archived because of such a bundle. Show this to the people who run the export."
     return CheckItem("Completeness", False, f"{detail}; {', '.join(map(in_words, proof.problems))}", remedy)
-
-
-def _witness() -> CheckItem:
-    return CheckItem(
-        "Second witness",
-        None,
-        "a bundle cannot be asked for single people",
-        "Archivals depend on the bundle alone; keep the guards on.",
-    )

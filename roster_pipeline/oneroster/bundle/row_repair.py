@@ -42,13 +42,9 @@ CHECKS: Mapping[str, Check] = {
 }
 """Members whose values can be recognised."""
 _LAST_FILLED: Mapping[str, Check] = {
-    **CHECKS,
-    "identifier": _matches(r"^(?=\D*\d)[\w.-]+$"),
-    "familyName": bool,
-    "name": bool,
-    "org": bool,
+    **CHECKS, "identifier": _matches(r"^(?=\D*\d)[\w.-]+$"), "familyName": bool, "name": bool, "org": bool,
     "parent": bool,
-}
+}  # fmt: skip
 """Members that the last filled cell of a row may belong to. In a row that moved by one cell, the cell would hold the
 value of the column before. The family name is safe: in a moved row, it would be in the next column, the middle name."""
 _REQUIRED = (("sourcedId", "user"), ("familyName", "givenName"), ("name",), ("user",), ("org",))

@@ -64,13 +64,9 @@ class BundleSource(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSource(BundleSource):
-    """A folder of CSV files, a zip, a folder of zips, or a pattern such as /exports/roster-*.zip.
-
-    within: the folder that must contain the path, if the operator has set one.
-    """
+    """A folder of CSV files, a zip, a folder of zips, or a pattern such as /exports/roster-*.zip."""
 
     path: str
-    within: Path | None = None
 
     @property
     def shown(self) -> str:
@@ -92,11 +88,6 @@ class LocalSource(BundleSource):
         """The folder, and the bundles in it."""
         stated, pattern = split_pattern(self.path)
         path = Path(stated).resolve()
-        if self.within is not None and not path.is_relative_to(self.within.resolve()):
-            raise AddressNotAllowed(
-                "The path of the bundle leads out of the folder that bundles may come from.",
-                "Put the bundle into that folder, or ask the operator to allow another.",
-            )
         if not path.exists():
             raise BundleNotFound("There is no file or folder at the path of the bundle.", _CHECK_PATH)
         if not path.is_dir():
@@ -159,7 +150,6 @@ def source_of(
     *,
     host_key: str | None = None,
     allow_private: bool = False,
-    within: Path | None = None,
     metadata_keys: tuple[str, ...] = (),
     limits: BundleLimits | None = None,
 ) -> BundleSource:
@@ -167,7 +157,7 @@ def source_of(
 
     client_id, client_secret: user and password of the SFTP server, or its private key as secret. host_key: see
     `trusted_fingerprints`. allow_private: the operator allows files of this machine and servers in private networks.
-    within: the folder that local bundles must be in. Raises WrongAddress, AddressNotAllowed or SignInRefused.
+    Raises WrongAddress, AddressNotAllowed or SignInRefused.
     """
     limits = limits or BundleLimits()
     try:
@@ -189,7 +179,7 @@ def source_of(
                 "Send it to an SFTP server, or let an operator switch on 'Allow private addresses' for this connection "
                 "(--allow-private-addresses).",
             )
-        return LocalSource(path=path, within=within, metadata_keys=metadata_keys, limits=limits)
+        return LocalSource(path=path, metadata_keys=metadata_keys, limits=limits)
     if parts.scheme != "sftp" or not host:
         raise _wrong("The address of the bundle names no server.")
     if parts.password is not None:

@@ -52,7 +52,9 @@ class RowOrder:
             here = in_sorted(keys, came) | in_sorted(keys & _USER_AND_FILE, moved) | ~in_sorted(keys & _FILE, read)
             parts += _missing(keys, here)
         missing = list(dict.fromkeys(map(_packed, parts)))
-        return RowOrder([_packed(_once(keys)) for keys in files if len(keys)], missing[-PARTS_KEPT:])
+        # each row where it comes first: enrollments have a row for each class
+        once = [keys[np.sort(np.unique(keys, return_index=True)[1])] for keys in files if len(keys)]
+        return RowOrder(list(map(_packed, once)), missing[-PARTS_KEPT:])
 
 
 def in_sorted(values: npt.NDArray[Any], ordered: npt.NDArray[Any]) -> Flags:
@@ -81,11 +83,6 @@ def _missing(keys: RowKeys, here: Flags) -> Iterator[RowKeys]:
         part = keys[start:stop]
         if len(part) > FAMILY and len(np.unique(part >> _USER)) > FAMILY:
             yield part
-
-
-def _once(keys: RowKeys) -> RowKeys:
-    """Each row where it comes first: enrollments have a row for each class."""
-    return keys[np.sort(np.unique(keys, return_index=True)[1])]
 
 
 @lru_cache(10_000)

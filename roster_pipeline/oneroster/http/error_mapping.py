@@ -37,6 +37,13 @@ LONGEST_SHOWN = 200
 LATER = "It is tried again at the next sync; if it lasts, ask the SIS's administrator."
 
 
+STATUS_OF_CODE = {
+    "unauthorisedrequest": 401, "forbidden": 403, "unknownobject": 404, "server_busy": 429, "invalid_filter_field": 400,
+    "invaliddata": 400, "unsupportedoperation": 405,
+}  # fmt: skip
+"""The HTTP status that fits a code of the standard."""
+
+
 def failure_of(response: Response, label: str) -> OneRosterError | None:
     """The error for the HTTP status of a response; None for 2xx.
 
@@ -53,7 +60,8 @@ def failure_of(response: Response, label: str) -> OneRosterError | None:
     except OneRosterError:
         status = StatusInfo(False, None)
     unknown = status.code == "unknownobject" and response.status in UNKNOWN_TOO and label.endswith("{id}")
-    error = error_for(404 if unknown else response.status, status, label, _challenge(response))
+    challenge = next(iter(response.headers.get("WWW-Authenticate", "").split()), "").lower().strip(",")
+    error = error_for(404 if unknown else response.status, status, label, challenge)
     error.web_page = is_web_page(response)
     return error
 
@@ -126,23 +134,10 @@ def _error(http_status: int, status: StatusInfo, label: str, challenge: str) -> 
 
 def failure_in_good_status(status: StatusInfo, label: str) -> OneRosterError:
     """The error for a status object that reports a failure in a response with HTTP 200."""
-    http_status = {
-        "unauthorisedrequest": 401,
-        "forbidden": 403,
-        "unknownobject": 404,
-        "server_busy": 429,
-        "invalid_filter_field": 400,
-        "invaliddata": 400,
-        "unsupportedoperation": 405,
-    }.get(status.code or "")
+    http_status = STATUS_OF_CODE.get(status.code or "")
     if http_status is not None:
         return error_for(http_status, status, label)
     return Malformed(f"The SIS reported an error instead of data ({status.code or 'no code'} at {label}).", LATER)
-
-
-def _challenge(response: Response) -> str:
-    words = response.headers.get("WWW-Authenticate", "").split()
-    return words[0].lower().strip(",") if words else ""
 
 
 Failure = TypeVar("Failure", bound=OneRosterError)

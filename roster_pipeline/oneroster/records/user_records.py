@@ -33,46 +33,30 @@ UNREADABLE_STATUS = "unreadable"
 
 _NAME_NULLS = frozenset(("NULL", "null", "N/A", "n/a", "(null)"))
 TEXT_FIELDS: tuple[tuple[str, frozenset[str]], ...] = (
-    ("dateLastModified", NULL_TEXTS),
-    ("username", NULL_TEXTS),
-    ("identifier", NULL_TEXTS),
-    ("userMasterIdentifier", NULL_TEXTS),
-    ("givenName", NO_TEXTS),
-    ("familyName", NO_TEXTS),
-    ("middleName", _NAME_NULLS),
-    ("preferredFirstName", _NAME_NULLS),
-    ("preferredMiddleName", _NAME_NULLS),
-    ("preferredLastName", _NAME_NULLS),
-    ("email", NULL_TEXTS),
-    ("sms", NULL_TEXTS),
-    ("phone", NULL_TEXTS),
-)
+    ("dateLastModified", NULL_TEXTS), ("username", NULL_TEXTS), ("identifier", NULL_TEXTS),
+    ("userMasterIdentifier", NULL_TEXTS), ("givenName", NO_TEXTS), ("familyName", NO_TEXTS),
+    ("middleName", _NAME_NULLS), ("preferredFirstName", _NAME_NULLS), ("preferredMiddleName", _NAME_NULLS),
+    ("preferredLastName", _NAME_NULLS), ("email", NULL_TEXTS), ("sms", NULL_TEXTS), ("phone", NULL_TEXTS),
+)  # fmt: skip
 """Plain text fields, and the texts that mean "nothing" in each. A person may have the name None or Null."""
 
 _OTHER_FIELDS = (
     *("sourcedId", "status", "enabledUser", "userIds", "roles", "role", "orgs", "agents", "grades", "metadata"),
     "primaryOrg",
 )
-ALIASES = {
-    "preferredgivenname": "preferredFirstName",
-    "preferredfamilyname": "preferredLastName",
-    "grade": "grades",
-    "org": "orgs",
-    "orgsourcedid": "orgs",
-    "orgsourcedids": "orgs",
-    "school": "orgs",
-    "schools": "orgs",
-    "schoolsourcedid": "orgs",
-    "schoolsourcedids": "orgs",
-    "orgsourceids": "orgs",
-    "primaryorgsourcedid": "primaryOrg",
-    "agent": "agents",
-    "agentsourcedid": "agents",
-    "agentsourcedids": "agents",
-    "agentsourceids": "agents",
-    "sourceid": "sourcedId",
-    "userid": "userIds",
-} | {folded(name): name for name in (*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS)}
+_OTHER_NAMES = {
+    "preferredFirstName": "preferredgivenname",
+    "preferredLastName": "preferredfamilyname",
+    "grades": "grade",
+    "orgs": "org orgsourcedid orgsourcedids orgsourceids school schools schoolsourcedid schoolsourcedids",
+    "primaryOrg": "primaryorgsourcedid",
+    "agents": "agent agentsourcedid agentsourcedids agentsourceids",
+    "sourcedId": "sourceid",
+    "userIds": "userid",
+}
+ALIASES = {other: name for name, others in _OTHER_NAMES.items() for other in others.split()} | {
+    folded(name): name for name in (*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS)
+}
 """Folded member name to the standard's: some servers use their own case or the names of the CSV files, and some
 exporters use the names of the API."""
 _NOTHING: tuple[Any, ...] = (None, "", [], {})

@@ -184,13 +184,9 @@ def _cell(column: str, number: int) -> str:
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TimeElapsedColumn(), console=console,
+    )  # fmt: skip
 
 
 def _print_next_steps(console: Console, mails: int, base_url: str, seconds: float) -> None:

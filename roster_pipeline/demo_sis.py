@@ -137,17 +137,9 @@ def school_settings(school: DemoSchool) -> SchoolSettings:
     """All options on, to show what they do; a real school starts with auto update and archive off."""
     everything = RoleSettings(rostered=True, auto_update=True, archive=True)
     return SchoolSettings(
-        school_id=school.school_id,
-        students=everything,
-        teachers=everything,
-        staff=everything,
-        admins=everything,
-        primary_contacts=True,
-        report_to=[REPORT_TO],
-        time_zone="America/Chicago",
-        automatic=True,
-        first_sync="apply",
-    )
+        school_id=school.school_id, students=everything, teachers=everything, staff=everything, admins=everything,
+        primary_contacts=True, report_to=[REPORT_TO], time_zone="America/Chicago", automatic=True, first_sync="apply",
+    )  # fmt: skip
 
 
 def main() -> None:

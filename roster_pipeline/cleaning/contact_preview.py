@@ -117,13 +117,9 @@ def _counted(
     for kind, group in rows.groupby("kind", sort=True):
         by_kind[str(kind)] = _accepted(group)
     return Accepted(
-        field,
-        rule,
-        *_accepted(rows),
-        by_kind,
-        students=int(rows[rows["passes"]]["student"].nunique()),
+        field, rule, *_accepted(rows), by_kind, students=int(rows[rows["passes"]]["student"].nunique()),
         delivered=delivered,
-    )
+    )  # fmt: skip
 
 
 def _accepted(rows: pd.DataFrame) -> tuple[int, int]:

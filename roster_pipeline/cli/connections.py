@@ -215,12 +215,9 @@ def show(key: ConnectionKey, as_json: AsJson = False) -> None:
 def as_data(row: tenants.ConnectionRow) -> dict[str, Any]:
     """A connection as plain data, with the kind of its secret only."""
     return {
-        "key": row.key,
-        "district": row.district_key,
-        "settings": row.settings.model_dump(mode="json"),
-        "secret": secret_kind(row),
-        "learned": dict(row.learned),
-    }
+        "key": row.key, "district": row.district_key, "settings": row.settings.model_dump(mode="json"),
+        "secret": secret_kind(row), "learned": dict(row.learned),
+    }  # fmt: skip
 
 
 def secret_kind(row: tenants.ConnectionRow) -> str:

@@ -135,14 +135,9 @@ class Provider:
             if header.get("alg") not in ALGORITHMS:
                 raise TokenRefused("its ID token is not signed with a public key")
             claims: dict[str, Any] = jwt.decode(
-                token,
-                self._key(header.get("kid"), header["alg"]),
-                algorithms=[header["alg"]],
-                audience=own.client_id,
-                issuer=own.issuer,
-                leeway=LEEWAY_SECONDS,
-                options={"require": CLAIMS_NEEDED},
-            )
+                token, self._key(header.get("kid"), header["alg"]), algorithms=[header["alg"]], audience=own.client_id,
+                issuer=own.issuer, leeway=LEEWAY_SECONDS, options={"require": CLAIMS_NEEDED},
+            )  # fmt: skip
         except jwt.PyJWTError as problem:  # its text repeats values of the token, so only its name is shown
             raise TokenRefused(f"its ID token is not valid ({type(problem).__name__})") from None
         if not isinstance(claims["sub"], str) or not SUBJECT.fullmatch(claims["sub"]):

@@ -115,14 +115,9 @@ def raw(
     database = directory.database()
     with clear_failures(context, database, "fetch"):
         fetched = fetch(
-            database,
-            context.partition_key,
-            batch=night(context),
-            run_id=context.run.run_id,
-            gives_way=gives_way(context.run.tags),
-            first_pull=installation.read(Syncs).first_pull,
-            limits=sis.bounds(),
-        )
+            database, context.partition_key, batch=night(context), run_id=context.run.run_id,
+            gives_way=gives_way(context.run.tags), first_pull=installation.read(Syncs).first_pull, limits=sis.bounds(),
+        )  # fmt: skip
     for name in RAW:
         yield dg.MaterializeResult(
             asset_key=name,

@@ -213,16 +213,9 @@ def _decide(
     plan = plans.get(conn, plan_id)
     chosen = None if parts is None else sorted(map(list, parts))
     row = insert(approval).values(
-        plan_id=plan_id,
-        plan_hash=plan.hash,
-        decision=decision,
-        by_manager=by_manager,
-        parts=null() if chosen is None else chosen,
-        who=who,
-        reason=reason,
-        at=now,
-        lapses_at=now + LAPSES_AFTER,
-    )
+        plan_id=plan_id, plan_hash=plan.hash, decision=decision, by_manager=by_manager,
+        parts=null() if chosen is None else chosen, who=who, reason=reason, at=now, lapses_at=now + LAPSES_AFTER,
+    )  # fmt: skip
     approval_id = int(conn.execute(row.returning(approval.c.id)).scalar_one())
     audit.record(
         conn,

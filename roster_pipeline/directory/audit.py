@@ -55,14 +55,9 @@ def record(
     if school is not None:
         district_id, school_id = school.district_id, school.id
     line = insert(audit).values(
-        who=who,
-        what=what,
-        district_id=district_id,
-        school_id=school_id,
-        person_id=person_id,
-        reason=reason,
+        who=who, what=what, district_id=district_id, school_id=school_id, person_id=person_id, reason=reason,
         details=dict(details or {}),
-    )
+    )  # fmt: skip
     return int(conn.execute(line.returning(audit.c.id)).scalar_one())
 
 

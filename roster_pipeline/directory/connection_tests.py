@@ -96,15 +96,10 @@ def _new(
 ) -> dict[str, Any]:
     """The row of a test that begins now."""
     return {
-        "id": str(uuid.uuid4()),
-        "school_id": school.id,
-        "who": who,
-        "form": dict(form),
-        "settings": settings.model_dump(mode="json"),
-        "school_settings": school_settings.model_dump(mode="json"),
-        "learned": dict(learned),
-        "connection_revision": school.connection.revision,
-    }
+        "id": str(uuid.uuid4()), "school_id": school.id, "who": who, "form": dict(form),
+        "settings": settings.model_dump(mode="json"), "school_settings": school_settings.model_dump(mode="json"),
+        "learned": dict(learned), "connection_revision": school.connection.revision,
+    }  # fmt: skip
 
 
 def of_together(conn: Connection, together: str) -> list[ConnectionTest]:
@@ -223,14 +218,9 @@ def _row(row: Mapping[Any, Any]) -> ConnectionTest:
 def start_list(conn: Connection, connection: ConnectionRow, *, who: str) -> str:
     """Note that a connection's list is read now, and return its id. The contents of an earlier list are dropped."""
     values = {
-        "id": str(uuid.uuid4()),
-        "connection_revision": connection.revision,
-        "who": who,
-        "schools": [],
-        "problem": None,
-        "started_at": func.now(),
-        "ended_at": None,
-    }
+        "id": str(uuid.uuid4()), "connection_revision": connection.revision, "who": who, "schools": [], "problem": None,
+        "started_at": func.now(), "ended_at": None,
+    }  # fmt: skip
     row = insert(sis_school_list).values(connection_id=connection.id, **values)
     conn.execute(row.on_conflict_do_update(index_elements=["connection_id"], set_=values))
     return str(values["id"])

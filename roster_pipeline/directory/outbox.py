@@ -53,16 +53,9 @@ def put(
 ) -> bool:
     """Add a message. Returns False, and adds nothing, if there is already one with this Message-ID."""
     row = insert(outbox).values(
-        message_id=message_id,
-        kind=kind,
-        school_id=school_id,
-        sync_id=sync_id,
-        recipients=list(recipients),
-        subject=mail.subject,
-        text=mail.text,
-        html=mail.html,
-        attachment=attachment,
-    )
+        message_id=message_id, kind=kind, school_id=school_id, sync_id=sync_id, recipients=list(recipients),
+        subject=mail.subject, text=mail.text, html=mail.html, attachment=attachment,
+    )  # fmt: skip
     added = row.on_conflict_do_nothing(index_elements=["message_id"]).returning(outbox.c.id)
     return conn.scalar(added) is not None
 

@@ -105,19 +105,10 @@ def write(
     Raises Overtaken instead of replacing a plan of newer data that were applied: its held rows would be lost.
     """
     head = insert(plan).values(
-        district_id=school.district_id,
-        school_id=school.id,
-        snapshot_id=snapshot_id,
-        hash=hash_,
-        position=position,
-        first_sync=first_sync,
-        counts=dict(counts),
-        quality=quality,
-        settings=school.planned_with,
-        dry_run=dry_run,
-        run_id=run_id,
-        person_id=person_id,
-    )
+        district_id=school.district_id, school_id=school.id, snapshot_id=snapshot_id, hash=hash_, position=position,
+        first_sync=first_sync, counts=dict(counts), quality=quality, settings=school.planned_with, dry_run=dry_run,
+        run_id=run_id, person_id=person_id,
+    )  # fmt: skip
     whole = not dry_run and person_id is None
     head = head.returning(plan.c.id, of_data_after(snapshot_id).exists() if whole else false())
     if whole:

@@ -165,13 +165,9 @@ def begin_attempt(conn: Connection, visit: str, attempt: Attempt) -> str:
     conn.execute(delete(oidc_attempt).where(oidc_attempt.c.expires_at < func.now()))
     state = new_token()
     row = insert(oidc_attempt).values(
-        state_hash=hashed(state),
-        visit_hash=hashed(visit),
-        nonce=attempt.nonce,
-        verifier=attempt.verifier,
-        next_path=attempt.next_path,
-        expires_at=func.now() + ATTEMPT_LASTS,
-    )
+        state_hash=hashed(state), visit_hash=hashed(visit), nonce=attempt.nonce, verifier=attempt.verifier,
+        next_path=attempt.next_path, expires_at=func.now() + ATTEMPT_LASTS,
+    )  # fmt: skip
     conn.execute(row)
     return state
 

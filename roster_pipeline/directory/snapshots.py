@@ -169,18 +169,10 @@ def take(
     proof["complete"] = source.complete and not own
     proof["age"] = {name: value for name, value in (proof.get("age") or {}).items() if name in AGE_KEPT}
     row = insert(snapshot).values(
-        district_id=school.district_id,
-        school_id=school.id,
-        connection_id=school.connection.id,
-        pull_id=pull_id,
-        school_sourced_id=school_sourced_id,
-        complete=proof["complete"],
-        mode=source.mode,
-        proof=proof,
-        run_id=run_id,
-        written_at=source.written_at,
-        unchanged_since=source.unchanged_since,
-    )
+        district_id=school.district_id, school_id=school.id, connection_id=school.connection.id, pull_id=pull_id,
+        school_sourced_id=school_sourced_id, complete=proof["complete"], mode=source.mode, proof=proof, run_id=run_id,
+        written_at=source.written_at, unchanged_since=source.unchanged_since,
+    )  # fmt: skip
     snapshot_id = int(conn.execute(row.returning(snapshot.c.id)).scalar_one())
     orgs = list_orgs(conn, pull_id, school_sourced_id)
     below = sorted(orgs_below(orgs, school_sourced_id))

@@ -50,13 +50,9 @@ class RoleCounts:
         held = held or {}
         done = {name: planned.get(action, 0) - held.get(action, 0) for action, name in DONE.items()}
         return cls(
-            role,
-            **done,
-            held=sum(held.values()),
-            skipped=planned.get("skip", 0),
-            conflicts=planned.get("conflict", 0),
+            role, **done, held=sum(held.values()), skipped=planned.get("skip", 0), conflicts=planned.get("conflict", 0),
             unchanged=planned.get("unchanged", 0),
-        )
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

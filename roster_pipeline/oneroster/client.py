@@ -257,15 +257,10 @@ class Client:
         for of_role in ("", role) if role in LISTED else ("",):
             if not report.serves_single_users:
                 report = ask_witness(
-                    partial(self.user_answers, role=of_role),
-                    sourced_ids,
-                    school_id,
-                    present_ids,
-                    today or self.clock.now().date(),
-                    list_orgs=lambda: [*self.orgs(), *self._schools()],
-                    served_before=bool(self.learned.get(SERVES_SINGLE_USERS)),
-                    zone=zone,
-                )
+                    partial(self.user_answers, role=of_role), sourced_ids, school_id, present_ids,
+                    today or self.clock.now().date(), list_orgs=lambda: [*self.orgs(), *self._schools()],
+                    served_before=bool(self.learned.get(SERVES_SINGLE_USERS)), zone=zone,
+                )  # fmt: skip
         if report.proved:
             self.learned[SERVES_SINGLE_USERS] = True
         return report

@@ -121,13 +121,9 @@ class HomeFolder(LocalArtifactStorage):
 def _engine(address: str) -> Engine:
     if address not in _ENGINES:
         made = create_engine(
-            address,
-            isolation_level="AUTOCOMMIT",
-            pool_size=KEPT,
-            max_overflow=MANY_THREADS,
-            pool_recycle=RECYCLE_SECONDS,
-            connect_args=NOTICE_LOST_SERVER,
-        )
+            address, isolation_level="AUTOCOMMIT", pool_size=KEPT, max_overflow=MANY_THREADS,
+            pool_recycle=RECYCLE_SECONDS, connect_args=NOTICE_LOST_SERVER,
+        )  # fmt: skip
         event.listen(made, "connect", lambda connection, _: connection.cursor().execute(NOTICE_LOST_MACHINES))
         check_idle(made)
         _ENGINES[address] = made

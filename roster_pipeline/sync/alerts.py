@@ -59,15 +59,9 @@ def record_failure(
     try:
         with database.begin() as conn:
             recorded = alerts.record(
-                conn,
-                school_key,
-                step,
-                str(problem),
-                run_id,
-                cause=problem.cause,
-                night=night,
+                conn, school_key, step, str(problem), run_id, cause=problem.cause, night=night,
                 retryable=problem.retryable,
-            )
+            )  # fmt: skip
             if not recorded or isinstance(problem, GaveWay):
                 return
             _notify_failure(conn, school_key, step, problem, run_id)

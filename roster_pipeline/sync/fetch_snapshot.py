@@ -244,12 +244,8 @@ def _finish(
         judged = aged(proof, base, before, compared)
         losses = losses_of_schools(conn, source, pull_id, judged.proof) if scope == WHOLE else {}
         pulls.finish(
-            conn,
-            pull_id,
-            judged.proof | losses,
-            written_at=judged.written_at,
-            unchanged_since=judged.unchanged_since,
-        )
+            conn, pull_id, judged.proof | losses, written_at=judged.written_at, unchanged_since=judged.unchanged_since,
+        )  # fmt: skip
         if learned:
             tenants.remember(conn, source.id, learned)
 

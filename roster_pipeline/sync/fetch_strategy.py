@@ -49,20 +49,12 @@ def endpoint_of(connection: ConnectionRow) -> Endpoint:
     """The endpoint with its secret in plain text. Keep it only as long as the step needs it."""
     chosen = connection.settings
     return Endpoint(
-        base_url=chosen.url,
-        client_id=chosen.client_id,
-        client_secret=_secret(connection),
-        sign_in=chosen.sign_in,
-        token_url=chosen.token_url,
-        scopes=chosen.scopes,
-        version=chosen.version,
-        page_size=chosen.page_size,
-        ca_bundle=chosen.ca_bundle,
-        allow_private=chosen.allow_private_addresses,
-        metadata_keys=_metadata_keys(connection),
-        unknown_user_status=int(chosen.unknown_user_answer),
+        base_url=chosen.url, client_id=chosen.client_id, client_secret=_secret(connection), sign_in=chosen.sign_in,
+        token_url=chosen.token_url, scopes=chosen.scopes, version=chosen.version, page_size=chosen.page_size,
+        ca_bundle=chosen.ca_bundle, allow_private=chosen.allow_private_addresses,
+        metadata_keys=_metadata_keys(connection), unknown_user_status=int(chosen.unknown_user_answer),
         learned=connection.learned,
-    )
+    )  # fmt: skip
 
 
 def is_bundle(connection: ConnectionRow) -> bool:

@@ -235,13 +235,10 @@ def send_alert(
         else:
             drawn = render(alert, commands=commands)
         outbox.put(
-            conn,
-            message_id=message_id("alert", *identity, *more),
-            kind="alert",
-            school_id=schools[0].id if len(schools) == 1 else None,
-            recipients=list(dict.fromkeys(recipients)),
+            conn, message_id=message_id("alert", *identity, *more), kind="alert",
+            school_id=schools[0].id if len(schools) == 1 else None, recipients=list(dict.fromkeys(recipients)),
             mail=drawn,
-        )
+        )  # fmt: skip
 
 
 def school_notice(

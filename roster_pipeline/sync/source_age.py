@@ -70,15 +70,10 @@ def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastR
     written = _moment(age.get("written")) or base.server_time or base.finished_at
     marks = age.get("marks")
     return LastRead(
-        written=min(written, base.finished_at),
-        looked_at=base.finished_at,
-        marks=None if marks is None else frozenset(marks),
-        seen=seen.get("marks") or {},
-        newest=latest or min(written, base.finished_at),
-        whole=whole,
-        order=order,
-        with_break=with_break,
-    )
+        written=min(written, base.finished_at), looked_at=base.finished_at,
+        marks=None if marks is None else frozenset(marks), seen=seen.get("marks") or {},
+        newest=latest or min(written, base.finished_at), whole=whole, order=order, with_break=with_break,
+    )  # fmt: skip
 
 
 def aged(

@@ -47,15 +47,9 @@ def show_overview(request: Request) -> Response:
     filters = replace(sent, fields={"q": sent["q"][:LONGEST_SEARCH], "state": state})
     with database(request).begin() as opened:
         found = school_overview.overview(
-            opened,
-            everyone=who.operator,
-            districts=who.districts,
-            schools=who.schools,
-            search=filters["q"],
-            state=state or None,
-            limit=ROWS,
-            offset=filters.offset,
-        )
+            opened, everyone=who.operator, districts=who.districts, schools=who.schools, search=filters["q"],
+            state=state or None, limit=ROWS, offset=filters.offset,
+        )  # fmt: skip
         districts = tenants.list_districts(opened) if who.may_give_access else []
         problems = alerts.of_installation(opened) if who.operator else []
     return page(

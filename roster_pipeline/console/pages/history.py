@@ -124,14 +124,9 @@ def _page_of(
     filters = list_filter(request, "what")
     with database(request).begin() as opened:
         entries = audit.search(
-            opened,
-            districts=districts,
-            school_id=school.id if school else None,
-            what=filters["what"],
-            words=filters.words,
-            limit=ROWS + 1,
-            offset=filters.offset,
-        )
+            opened, districts=districts, school_id=school.id if school else None, what=filters["what"],
+            words=filters.words, limit=ROWS + 1, offset=filters.offset,
+        )  # fmt: skip
         kinds = audit.kinds(opened, districts, school.id if school else None)
         zone = school.settings.time_zone if school else zone_of(viewer(request), opened)
     return page(

@@ -240,26 +240,11 @@ def of_school(
             links = plan_rows.new_links(opened, plan.id) if explanation.rekeyed else 0
         exempted = lasting_decisions.exemptions_of_school(opened, school.id)
     return page(
-        request,
-        "school_holds.html",
-        status=status,
-        school=school,
-        tab="holds",
-        plan=plan,
-        newest=newest,
-        explanation=explanation,
-        decisions=_offered(explanation, links),
-        typed=explanation.archivals() > MOST_UNTYPED,
-        exempted=exempted,
-        limits=_limits(school),
-        raised=_raised(school),
-        links=links,
-        rows=rows,
-        events=events,
-        errors=errors,
-        decision=decision,
-        typed_in={decision: texts(request)} if decision else {},
-    )
+        request, "school_holds.html", status=status, school=school, tab="holds", plan=plan, newest=newest,
+        explanation=explanation, decisions=_offered(explanation, links), typed=explanation.archivals() > MOST_UNTYPED,
+        exempted=exempted, limits=_limits(school), raised=_raised(school), links=links, rows=rows, events=events,
+        errors=errors, decision=decision, typed_in={decision: texts(request)} if decision else {},
+    )  # fmt: skip
 
 
 def _offered(explanation: HoldExplanation, links: int) -> list[str]:

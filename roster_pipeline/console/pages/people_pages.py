@@ -221,14 +221,9 @@ def duplicates(request: Request) -> Response:
         school = school_of(request, opened) if "key" in request.path_params else None
         place = school or _chosen(request, opened)[0]
         found = possible_duplicates.possible_duplicates(
-            opened,
-            school.district_id if school else place.id,
-            who,
-            school_id=school.id if school else None,
-            distinct=filters["said"] == "two",
-            limit=AT_ONCE,
-            offset=filters.offset,
-        )
+            opened, school.district_id if school else place.id, who, school_id=school.id if school else None,
+            distinct=filters["said"] == "two", limit=AT_ONCE, offset=filters.offset,
+        )  # fmt: skip
     return page(
         request,
         "duplicates.html",

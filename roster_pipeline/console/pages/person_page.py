@@ -90,15 +90,9 @@ def page_of_person(request: Request, *, status: int = 200, error: str = "", aske
         }
     school = next(iter(view.schools.values()), None)
     return page(
-        request,
-        "person.html",
-        status=status,
-        view=view,
-        error=error,
-        may_erase=who.operator,
-        zone=school.settings.time_zone if school else "UTC",
-        **context,
-    )
+        request, "person.html", status=status, view=view, error=error, may_erase=who.operator,
+        zone=school.settings.time_zone if school else "UTC", **context,
+    )  # fmt: skip
 
 
 def view_of(request: Request, opened: Connection) -> person_view.PersonView:

@@ -261,13 +261,6 @@ def refused(request: Request, school: tenants.SchoolRow, plan: plans.PlanRow, me
         newest = plans.latest(opened, school.id)
         waiting = approvals.held(opened, school_id=school.id)
     return page(
-        request,
-        "plan_changed.html",
-        status=409,
-        school=school,
-        tab="holds",
-        plan=plan,
-        message=message,
-        newest=newest,
+        request, "plan_changed.html", status=409, school=school, tab="holds", plan=plan, message=message, newest=newest,
         waiting=waiting[0].plan_id if waiting else None,
-    )
+    )  # fmt: skip

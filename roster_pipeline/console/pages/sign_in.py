@@ -201,15 +201,9 @@ def provider(config: Config) -> str:
 def _choice(request: Request, next_path: str, *, email: str = "", error: str = "") -> Response:
     config: Config = request.app.state.config
     return page(
-        request,
-        "sign_in.html",
-        status=400 if error else 200,
-        provider=provider(config),
-        mail_links=config.mail_links,
-        next_path=next_path,
-        email=email,
-        error=error,
-    )
+        request, "sign_in.html", status=400 if error else 200, provider=provider(config), mail_links=config.mail_links,
+        next_path=next_path, email=email, error=error,
+    )  # fmt: skip
 
 
 def address_of(request: Request) -> str:

@@ -279,11 +279,6 @@ def _pick_context(
 def connection_form(values: Values, errors: dict[str, str], secret_hint: str) -> dict[str, Any]:
     """The variables of the templates with the fields of a connection."""
     return {
-        "v": values,
-        "e": errors,
-        "s": SETTINGS,
-        "labels": LABELS,
-        "presets": presets(),
-        "preset": chosen_preset(values),
-        "secret_hint": secret_hint,
-    }
+        "v": values, "e": errors, "s": SETTINGS, "labels": LABELS, "presets": presets(),
+        "preset": chosen_preset(values), "secret_hint": secret_hint,
+    }  # fmt: skip

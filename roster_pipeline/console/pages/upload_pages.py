@@ -63,14 +63,9 @@ def upload(request: Request) -> Response:
     columns = people_file.fields_of_columns(file.header)
     with database(request).begin() as opened:
         number = uploads.keep(
-            opened,
-            school,
-            file.header,
-            file.rows,
-            columns,
-            default if default in ROLE_ORDER else "",
+            opened, school, file.header, file.rows, columns, default if default in ROLE_ORDER else "",
             who=viewer(request).email,
-        )
+        )  # fmt: skip
     return redirect(request, f"/schools/{school.key}/people/upload/{number}")
 
 

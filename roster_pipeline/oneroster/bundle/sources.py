@@ -191,16 +191,9 @@ def source_of(
             "Enter the user name as Client ID, and the password or the private key as Client Secret.",
         )
     return SftpSource(
-        host=host,
-        port=port or DEFAULT_PORT,
-        path=path.removeprefix(_HOME),
-        user=user,
-        secret=client_secret,
-        host_key=host_key,
-        allow_private=allow_private,
-        metadata_keys=metadata_keys,
-        limits=limits,
-    )
+        host=host, port=port or DEFAULT_PORT, path=path.removeprefix(_HOME), user=user, secret=client_secret,
+        host_key=host_key, allow_private=allow_private, metadata_keys=metadata_keys, limits=limits,
+    )  # fmt: skip
 
 
 @contextmanager

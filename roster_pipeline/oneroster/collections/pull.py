@@ -79,14 +79,9 @@ class Pull:
         self._readings += 1
         again = self._readings < client.endpoint.limits.readings
         reading = Reading(
-            client,
-            self._wanted,
-            strict=again,
-            started=self._started,
-            repetitions=self._repetitions,
-            several_records=self._several_records,
-            known=self._known,
-        )
+            client, self._wanted, strict=again, started=self._started, repetitions=self._repetitions,
+            several_records=self._several_records, known=self._known,
+        )  # fmt: skip
         try:
             yield from read_people(reading)
         except ConcurrentChange as moved:

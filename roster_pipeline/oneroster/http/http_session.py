@@ -252,14 +252,9 @@ class HttpSession:
             failed = not answer.is_success
             try:
                 body = read_body(
-                    answer.iter_raw(),
-                    answer.headers.get("Content-Encoding", ""),
-                    label,
-                    ERROR_BODY if failed else most,
-                    until=deadline,
-                    large=large,
-                    cut=failed,
-                )
+                    answer.iter_raw(), answer.headers.get("Content-Encoding", ""), label,
+                    ERROR_BODY if failed else most, until=deadline, large=large, cut=failed,
+                )  # fmt: skip
             finally:
                 answer.close()
         except (httpx.HTTPError, ValueError, httpx.InvalidURL, OSError, TooSlow) as problem:

@@ -161,8 +161,8 @@ def _explained(flat: Array, group: Ints, orgs: SchoolOrgs, settings: SchoolSetti
 
 
 def _explain_without_role(without: Flags, starts: Ints, explains: Ints, group: Ints) -> None:
-    """Correct the entries without a role of records that have a role in another org: such an entry does not show that
-    the person is here, nor that they left. The strongest role counts for them. starts: the first entry of each
+    """Correct the entries without a role of records that have a role in another org: such an entry does not show
+    whether the person is here or left. The strongest role counts for them. starts: the first entry of each
     record."""
     if not without.any():
         return

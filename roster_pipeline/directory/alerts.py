@@ -146,7 +146,7 @@ def lock_of_school(conn: Connection, school_id: int) -> list[int]:
 
 def lock_all(conn: Connection) -> None:
     """Lock every open alert, after the transactions that have locked one. Such a transaction may still open an alert.
-    So whoever changes many alerts calls this before they open one; otherwise each would wait for the other."""
+    So call this before a change of many alerts opens one; otherwise each would wait for the other."""
     conn.execute(text("select id from alert where cleared_at is null order by id for update"))
 
 

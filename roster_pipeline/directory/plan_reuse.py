@@ -8,9 +8,9 @@ roster. The verdict is always made again.
 
 The plan of a large school keeps its settled pairs (`planning/settled.py`). With the pairs is the position of the change
 log at which the directory was read. Every change of a person, link, membership or contact is in the log after that
-position, whoever made it. Records that have changed are those whose row of the roster has ended since (`roster_rows`).
-What planning reads besides people is in the digest: settings, the connections of the district, decisions about records,
-and our code. If the digest is another one, or the roster has begun anew, nothing is settled.
+position, by a person or a sync. Records that have changed are those whose row of the roster has ended since
+(`roster_rows`). What planning reads besides people is in the digest: settings, the connections of the district,
+decisions about records, and our code. If the digest is another one, or the roster has begun anew, nothing is settled.
 """
 
 from collections.abc import Collection, Mapping, Sequence

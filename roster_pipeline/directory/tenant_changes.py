@@ -153,7 +153,7 @@ def tried_before(conn: Connection, district_key: str, wanted: ConnectionSettings
 
 
 def _leave_numbers(conn: Connection, before: ConnectionRow, after: ConnectionSettings) -> None:
-    """Stored numbers become those of no connection: from another field they are no evidence."""
+    """Stored numbers become those of no connection: from another field they are not evidence."""
     kinds = [kind for kind, name in NUMBER_PLACES.items() if getattr(before.settings, name) != getattr(after, name)]
     if kinds:
         lock_district(conn, before.district_id)

@@ -293,8 +293,8 @@ def _one_mailbox(one: str | None, other: str | None) -> bool:
 def _both_ids(first: MatchKeys, other: MatchKeys) -> bool:
     """Whether both numbers are only sourcedIds.
 
-    Such numbers are no evidence: they differ with every record, and stay with an id that is used again. But two records
-    with one role in one school exist at the same time, so they are two people.
+    Such numbers are not evidence: they differ with every record, and stay with an id that is used again. But two
+    records with one role in one school exist at the same time, so they are two people.
     """
     side_by_side = first.seat is not None and first.seat == other.seat
     return first.number_is_id and other.number_is_id and not side_by_side

@@ -126,7 +126,7 @@ def columns_of(roster: pd.DataFrame) -> Mapping[str, Array]:
 
 
 def without_common(columns: Mapping[str, Array]) -> Mapping[str, Array]:
-    """The columns without the keys of many people, which are no evidence."""
+    """The columns without the keys of many people, which are not evidence."""
     alive = pc.is_in(columns["record_status"], value_set=pa.array(_ALIVE, TEXT))
     plain = {name: pc.utf8_lower(columns[name]) for name in _COMMON}
     common = {

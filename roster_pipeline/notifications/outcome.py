@@ -286,7 +286,7 @@ def tone(mail: SyncReport | FailureAlert) -> Tone:
 
 
 def wants(mail: SyncReport | FailureAlert, when: Literal["every", "problems", "daily"]) -> bool:
-    """Whether an owner gets this report. A switch that is off is no problem; a record without use is one."""
+    """Whether an owner gets this report. A switch that is off is not a problem; a record without use is one."""
     if when != "problems" or tone(mail) != "good" or isinstance(mail, FailureAlert):
         return True
     unused = any(rejected.severity == "error" and rejected.rows for rejected in mail.rejected)

@@ -229,7 +229,7 @@ class Client:
         return known and (problem.status, problem.web_page) == nobody
 
     def _refusal_of_nobody(self, path: str) -> tuple[int | None, bool]:
-        """The HTTP status for an id that nobody has, and whether it was a web page; no status if it is no error."""
+        """The HTTP status for an id that nobody has, and whether it was a web page; no status if it is not an error."""
         refusal: tuple[int | None, bool] = None, False
         if path not in self._nobody:
             try:

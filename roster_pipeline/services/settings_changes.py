@@ -1,8 +1,8 @@
 """Changes of settings: finds differences, refuses changes, decides who may enter which connection, and whether the last
 Test Your Information still counts.
 
-A stored Client Secret goes only to the server for which it was entered. Whoever changes the server, or the proof of its
-identity (CA bundle, host key), has to enter the secret again, so a stolen session cannot send the secret elsewhere.
+A stored Client Secret goes only to the server for which it was entered. To change the server, or the proof of its
+identity (CA bundle, host key), one has to enter the secret again, so a stolen session cannot send it elsewhere.
 
 A form that tests an address makes this machine call that address. Owners and managers reach public servers only. An
 operator can allow one server in the private network for a connection; the permission ends when somebody else changes

@@ -1,7 +1,7 @@
 """Puts reports, daily digests and alerts into the outbox, and sends the mails that are due.
 
-The report of a sync is put there in the transaction of the sync itself. So a process that dies in between neither loses
-a mail nor makes a second one. A sensor puts the reports that are still missing after a rollback. A mail that fails
+The report of a sync is put there in the transaction of the sync itself. So a process that dies in between does not
+lose a mail or make a second one. A sensor puts the reports that are still missing after a rollback. A mail that fails
 waits longer each time. In the morning, the reports that waited for a recipient become one mail.
 
 A report may have a CSV file, with one line per row of the plan. Mailboxes keep a mail for years. So the file has only

@@ -1,7 +1,7 @@
 """Asks the second witness of a plan, and compares the records that it answers with the people of the directory.
 
-A witness only says that a record is marked as deleted. If the record is somebody else's now, this is no proof that its
-person left.
+A witness only says that a record is marked as deleted. If the record is somebody else's now, this does not prove that
+its person left.
 """
 
 from collections.abc import Mapping, Sequence

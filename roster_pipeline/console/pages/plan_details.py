@@ -132,7 +132,7 @@ def decides_as_manager(who: Account, opened: Connection, school: tenants.SchoolR
 
 
 def row_filter(filters: ListFilter, *, held: bool = False) -> plan_rows.RowFilter:
-    """The filter for the directory; a value that is no action or role sets no condition."""
+    """The filter for the directory; a value that is not an action or role sets no condition."""
     action = filters["action"]
     if action in ACTIONS:
         actions: tuple[str, ...] = (action,)

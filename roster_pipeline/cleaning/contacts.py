@@ -289,7 +289,6 @@ def _earlier(students: Ints) -> Ints:
 
 
 def _put(array: Array, rows: Ints, values: Array) -> Array:
-    """The array with `values` at `rows`."""
     if not len(rows):
         return array
     mask = np.zeros(len(array), dtype=bool)

@@ -175,7 +175,6 @@ def relink(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) ->
 
 
 def as_data(held: approvals.Hold) -> dict[str, Any]:
-    """A hold as plain data."""
     return {**vars(held), "overridable": held.overridable}
 
 
@@ -242,7 +241,6 @@ def show_plan(
 
 
 def print_lines(lines: list[plan_rows.Line]) -> None:
-    """Plan rows as a table."""
     print_table(
         COLUMNS,
         [

@@ -177,7 +177,6 @@ def _split(texts: Sequence[str], option: str) -> list[tuple[str, str]]:
 
 
 def as_data(row: tenants.SchoolRow) -> dict[str, Any]:
-    """A school as plain data."""
     return {
         "key": row.key, "name": row.name, "district": row.district_key, "connection": row.connection.key,
         "settings": row.settings.model_dump(mode="json"), "test": row.test,

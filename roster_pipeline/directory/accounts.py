@@ -129,7 +129,6 @@ def operators(conn: Connection) -> list[str]:
 
 
 def find(conn: Connection, email: str) -> Account | None:
-    """The account of an address."""
     return _one(conn, account.c.email == normal(email))
 
 
@@ -158,7 +157,6 @@ def district_of(conn: Connection, place: Place) -> int | None:
 
 
 def managers_of(conn: Connection, district_id: int) -> list[str]:
-    """The addresses of a district's managers."""
     return [grant.email for grant in grants(conn, districts=[district_id]) if grant.role == MANAGER]
 
 

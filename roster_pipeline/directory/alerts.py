@@ -157,7 +157,6 @@ def lock_open(conn: Connection, ids: Collection[int]) -> set[int]:
 
 
 def close(conn: Connection, alert_id: int) -> None:
-    """Close one alert."""
     conn.execute(text("update alert set cleared_at = now() where id = :id"), {"id": alert_id})
 
 

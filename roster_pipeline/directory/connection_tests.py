@@ -139,7 +139,6 @@ def prune(conn: Connection) -> int:
 
 
 def add_item(conn: Connection, test_id: str, item: Mapping[str, Any]) -> None:
-    """Add one item to the result of a test."""
     longer = connection_test.c["items"].op("||")(cast([dict(item)], JSONB))
     conn.execute(update(connection_test).where(connection_test.c.id == test_id).values(items=longer))
 
@@ -162,7 +161,6 @@ def forget(conn: Connection, school_id: int) -> None:
 
 
 def get(conn: Connection, school_id: int, test_id: str) -> ConnectionTest | None:
-    """One test of a school, or None."""
     _end_lost(conn, connection_test, TEST_LOST)
     query = select(connection_test).where(connection_test.c.id == test_id, connection_test.c.school_id == school_id)
     return next(map(_row, conn.execute(query).mappings()), None)

@@ -97,7 +97,6 @@ returning action, person_id
 
 
 def announcement_has_ended(day: date, today: date) -> bool:
-    """Whether an announcement of this day has ended."""
     return today > day + STAYS
 
 

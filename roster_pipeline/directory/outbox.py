@@ -30,8 +30,6 @@ from outbox where id = :id
 
 
 class Mail(Protocol):
-    """A mail to send."""
-
     @property
     def subject(self) -> str: ...
     @property

@@ -130,7 +130,6 @@ def read_ids(conn: Connection, query: str, given: Mapping[str, Any], **of: Recor
 
 
 def of_pull(conn: Connection, pull_id: int) -> RecordSet:
-    """The records that a pull names."""
     return of_pulls(conn, pull_id)[pull_id]
 
 

@@ -53,7 +53,6 @@ class ReplacedKey(DirectoryError):
 
 
 def new_key() -> str:
-    """A fresh key."""
     return Fernet.generate_key().decode()
 
 

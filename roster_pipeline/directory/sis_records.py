@@ -211,7 +211,6 @@ class _StoredIds:
         self._merge(*_keys(hashes), ids)
 
     def ids_of(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
-        """The ids of those that are there."""
         found: dict[bytes, int] = {}
         if not hashes:
             return found

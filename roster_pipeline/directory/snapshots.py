@@ -126,7 +126,6 @@ def find_schools(conn: Connection, pull_id: int, school_id: str) -> list[dict[st
 
 
 def any_org(conn: Connection, pull_id: int) -> bool:
-    """Whether a pull contains any org at all."""
     return bool(conn.scalar(text(f"select exists ({ORG_DOCUMENTS})"), {"pull": pull_id}))
 
 

@@ -113,12 +113,10 @@ def _one(conn: Connection, query: Select[Any], table: Table, key: str) -> RowMap
 
 
 def list_districts(conn: Connection) -> list[DistrictRow]:
-    """All districts by key."""
     return [_district(row) for row in conn.execute(select(district).order_by(district.c.key)).mappings()]
 
 
 def list_connections(conn: Connection, district_key: str | None = None) -> list[ConnectionRow]:
-    """Connections by key, of one district or of all."""
     query = _connections().order_by(connection.c.key)
     if district_key is not None:
         query = query.where(district.c.key == get_district(conn, district_key).key)

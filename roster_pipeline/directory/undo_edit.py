@@ -109,7 +109,6 @@ class Rows:
     exclusions: Mapping[Key, str]
 
     def of(self, entity: str, key: Key) -> Row | None:
-        """The row with this key, or None."""
         rows = self.memberships if entity == "membership" else self.links
         return self.person if entity == "person" else rows.get(key)
 

@@ -94,7 +94,6 @@ class DirectoryFrames:
 
     @cached_property
     def own_links(self) -> pd.DataFrame:
-        """The links of this connection."""
         own = flags_of(self.links["connection_id"] == self.connection_id)
         return (self.links if own.all() else self.links[own]).reset_index(drop=True)
 
@@ -105,7 +104,6 @@ class DirectoryFrames:
 
     @cached_property
     def active(self) -> Flags:
-        """Which of `members` are active."""
         return flags_of(self.members["status"] == "active")
 
     @cached_property

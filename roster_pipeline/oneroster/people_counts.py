@@ -76,7 +76,6 @@ class PeopleCounts:
         self._below = below - self._here
 
     def count(self, users: Sequence[dict[str, Any]]) -> None:
-        """Count one batch."""
         contacts: list[dict[str, Any]] = []
         pupils: list[dict[str, Any]] = []
         for user in users:

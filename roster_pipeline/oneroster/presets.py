@@ -105,8 +105,6 @@ class Preset(_Data):
 
 
 class UnknownPreset(LookupError):
-    """No preset has this name."""
-
     def __init__(self, name: str) -> None:
         names = ", ".join(preset.name for preset in presets())
         super().__init__(f"The list has no SIS {name[:40]!r}.\nUse one of: {names}.")

@@ -57,7 +57,6 @@ class EventLog(PostgresEventLogStorage):
     older versions of Dagster listen. Dagster would need 66 more statements for a run, and 34 for a new one."""
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Store one event."""
         self.store_event_batch([event])
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:

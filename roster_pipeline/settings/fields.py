@@ -69,7 +69,6 @@ class Setting:
 
     @property
     def several(self) -> bool:
-        """Whether it is a list."""
         return isinstance(self.default, tuple)
 
     @property

@@ -201,7 +201,6 @@ def _added(request: Request, added: list[SchoolRow]) -> Response:
 
 
 def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[PickedSchool]:
-    """The school that was typed."""
     name, school_id = values.get("name", ""), values.get("school_id", "")
     try:
         name = display_name(name)

@@ -85,7 +85,6 @@ class LocalSource(BundleSource):
             yield opened
 
     def _bundles(self) -> tuple[Path, list[FoundBundle]]:
-        """The folder, and the bundles in it."""
         stated, pattern = split_pattern(self.path)
         path = Path(stated).resolve()
         if not path.exists():

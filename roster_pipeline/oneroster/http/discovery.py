@@ -57,8 +57,6 @@ SAMPLE = 20
 
 
 class Discovery:
-    """One search."""
-
     def __init__(self, session: HttpSession) -> None:
         self._session = session
         self._endpoint: Endpoint = session.endpoint

@@ -180,11 +180,7 @@ def evaluate(suite: Suite, frame: pd.DataFrame, role_codes: Ints, roles: int) ->
 
 
 def _tried(
-    prepared: _Prepared | None,
-    engine: _Engine,
-    known: dict[Any, Any],
-    role_codes: Ints,
-    roles: int,
+    prepared: _Prepared | None, engine: _Engine, known: dict[Any, Any], role_codes: Ints, roles: int
 ) -> Outcome | None:
     """The outcome of one expectation. known: the metrics of the frame so far. New metrics are added to it."""
     if prepared is None:

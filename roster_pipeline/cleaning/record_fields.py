@@ -12,13 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones
-from roster_pipeline.cleaning.field_values import (
-    clean_grades,
-    clean_names,
-    hidden,
-    numbers_from,
-    without_null_words,
-)
+from roster_pipeline.cleaning.field_values import clean_grades, clean_names, hidden, numbers_from, without_null_words
 from roster_pipeline.cleaning.roles import Entries
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, filled, lists, strings, truth
 from roster_pipeline.identity.match_keys import bare_numbers, numbered, of_many

@@ -129,9 +129,7 @@ def names_alone(users: pd.DataFrame) -> list[MatchKeys]:
 
 
 def one_per_sourced_id(
-    users: pd.DataFrame,
-    rejections: Rejections,
-    match_keys: Callable[[pd.DataFrame], list[MatchKeys]] = names_alone,
+    users: pd.DataFrame, rejections: Rejections, match_keys: Callable[[pd.DataFrame], list[MatchKeys]] = names_alone
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records sorted by sourcedId, each sourcedId once; and the records with the same ids that may be of other
     people, because a name differs.
@@ -155,11 +153,7 @@ def one_per_sourced_id(
 
 
 def _joined(
-    users: pd.DataFrame,
-    ids: Array,
-    again: Flags,
-    keep: Flags,
-    match_keys: Callable[[pd.DataFrame], list[MatchKeys]],
+    users: pd.DataFrame, ids: Array, again: Flags, keep: Flags, match_keys: Callable[[pd.DataFrame], list[MatchKeys]]
 ) -> tuple[list[dict[str, Any]], Flags, Flags, list[Record]]:
     """Four values: the joined records; flags for used records that had other versions; flags for one record of each id
     that two people share; the records with these ids that have another name.

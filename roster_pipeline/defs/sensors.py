@@ -205,12 +205,7 @@ def watch_runs(context: dg.SensorEvaluationContext, directory: DirectoryResource
     """
     from roster_pipeline.defs.run_coordinator import fail_lost_runs, retry_missed_runs
     from roster_pipeline.runtime.run_queue import findings, look_at_runs, recent_beats
-    from roster_pipeline.sync.health_checks import (
-        mails_given_up,
-        mails_waiting,
-        sessions,
-        watch_installation,
-    )
+    from roster_pipeline.sync.health_checks import mails_given_up, mails_waiting, sessions, watch_installation
 
     database, before = directory.database(), json.loads(context.cursor or "{}")
     queue = look_at_runs(context.instance, database)

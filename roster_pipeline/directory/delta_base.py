@@ -144,12 +144,7 @@ def place_of(url: str) -> str:
 
 
 def delta_base_of(
-    conn: Connection,
-    connection: ConnectionRow,
-    scope: str,
-    before: int | None = None,
-    *,
-    complete: bool = True,
+    conn: Connection, connection: ConnectionRow, scope: str, before: int | None = None, *, complete: bool = True
 ) -> DeltaBase | None:
     """The newest complete pull; with `complete=False`, also one that has every record in full."""
     good = pull.c.complete if complete else or_(pull.c.complete, pull.c.proof.has_key("full_at"))

@@ -91,8 +91,7 @@ def roll_back(conn: Connection, sync_id: int, *, who: str, reason: str, only: On
     new_id = ledger.new_sync(conn)
     if not sum(conn.execute(text(statement), given).rowcount for statement in rollback_sql.CHANGES):
         raise NothingToUndo(
-            f"Nothing of sync {sync_id} can be undone.",
-            "It changed nothing, or all its changes were changed again.",
+            f"Nothing of sync {sync_id} can be undone.", "It changed nothing, or all its changes were changed again."
         )
     if only is None:
         conn.execute(text(link_records.FORGET_SYNC), given)

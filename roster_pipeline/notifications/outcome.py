@@ -22,11 +22,7 @@ NOUNS: dict[Action, tuple[str, str]] = {
     "restore": ("restoration", "restorations"),
 }
 """The actions in the order of `RISKIEST_FIRST`."""
-_LEAD: dict[str, str] = {
-    "approval": "approved plan applied: ",
-    "person": "one person: ",
-    "upload": "uploaded list: ",
-}
+_LEAD: dict[str, str] = {"approval": "approved plan applied: ", "person": "one person: ", "upload": "uploaded list: "}
 
 
 def joined(parts: Sequence[str]) -> str:

@@ -27,13 +27,7 @@ from roster_pipeline.directory.sync_summary import SyncSummary, mark_reported, s
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import Link, page_link
 from roster_pipeline.notifications.content import FailureAlert, RowDetails, SyncReport
-from roster_pipeline.notifications.mail import (
-    Mail,
-    Mailer,
-    MailError,
-    PermanentDeliveryError,
-    ServerAwayError,
-)
+from roster_pipeline.notifications.mail import Mail, Mailer, MailError, PermanentDeliveryError, ServerAwayError
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.notice import Notice, digest_mail, notice_mail
 from roster_pipeline.notifications.outcome import Tone, wants

@@ -246,12 +246,7 @@ def _also_needed(name: str, modes: Mapping[str, Mode], manifest: Manifest | None
 
 
 def _checked_file(
-    name: str,
-    member: Member,
-    seen: Preflight,
-    mode: Mode,
-    also: Sequence[str],
-    metadata_keys: Sequence[str],
+    name: str, member: Member, seen: Preflight, mode: Mode, also: Sequence[str], metadata_keys: Sequence[str]
 ) -> BundleFile:
     """Check header and first rows. Raises WrongHeader or MissingFile."""
     with Table(member, seen) as table:

@@ -12,12 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
-from roster_pipeline.oneroster.bundle.bundle_files import (
-    BundleTooLarge,
-    Member,
-    Preflight,
-    WrongHeader,
-)
+from roster_pipeline.oneroster.bundle.bundle_files import BundleTooLarge, Member, Preflight, WrongHeader
 from roster_pipeline.oneroster.bundle.row_repair import Row, RowRepair
 from roster_pipeline.oneroster.http.json_decoding import REPLACEMENT
 

@@ -135,12 +135,7 @@ def _check(user: str) -> int:
 class UserRows:
     """Normalises the rows of one users.csv. roles: the roles of roles.csv; None if users.csv itself has them."""
 
-    def __init__(
-        self,
-        columns: ColumnLayout,
-        roles: RoleIndex | None = None,
-        dates: Dates | None = None,
-    ) -> None:
+    def __init__(self, columns: ColumnLayout, roles: RoleIndex | None = None, dates: Dates | None = None) -> None:
         self._reader = UserReader(tuple(columns.metadata), dates)
         self._record = record_maker(columns)
         self._roles = roles

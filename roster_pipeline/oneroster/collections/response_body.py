@@ -13,13 +13,7 @@ from urllib.parse import urlsplit
 from roster_pipeline.oneroster.errors import Malformed, NotOffered, NotOneRoster
 from roster_pipeline.oneroster.http.error_mapping import failure_in_good_status
 from roster_pipeline.oneroster.http.json_decoding import decoded
-from roster_pipeline.oneroster.http.response import (
-    MOST_RECORDS,
-    Response,
-    folded,
-    read_status,
-    too_many_values,
-)
+from roster_pipeline.oneroster.http.response import MOST_RECORDS, Response, folded, read_status, too_many_values
 
 ALIASES = {
     "users": ("users", "user", "students", "student", "teachers", "teacher"),

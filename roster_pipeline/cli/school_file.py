@@ -1,7 +1,6 @@
 """The file of `roster school add --file`: one line is one school, its columns are the options of the command."""
 
 import csv
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from roster_pipeline.services.school_changes import NewSchool, add_schools
 from roster_pipeline.services.settings_changes import FieldError, runs_untested
 from roster_pipeline.settings.fields import Setting
 from roster_pipeline.settings.school import KEY_PATTERN
+from roster_pipeline.vocabulary import similar
 
 KEY, CONNECTION, NAME, SCHOOL_ID = "school", "connection", "name", "school-id"
 NOT_FOR_NEW = ("--unmap", "--no-windows")
@@ -141,10 +141,8 @@ def _check_header(path: Path, header: Sequence[str], connection: str | None) -> 
     wrong = []
     for name in header:
         if name not in ALL:
-            near = difflib.get_close_matches(name, ALL, n=1)
-            wrong.append(
-                f"there is no column {name or 'without a name'}" + (f"; do you mean {near[0]}?" if near else "")
-            )
+            meant = "".join(f"; do you mean {near}?" for near in similar(name, ALL)[:1])
+            wrong.append(f"there is no column {name or 'without a name'}{meant}")
     wrong += [f"the column {name} is there twice" for name in dict.fromkeys(header) if header.count(name) > 1]
     needed = [KEY, NAME, SCHOOL_ID] + ([] if connection else [CONNECTION])
     wrong += [f"the column {name} is missing" for name in needed if name not in header]

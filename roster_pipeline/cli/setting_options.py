@@ -17,7 +17,7 @@ import typer
 from roster_pipeline.cleaning import quality_suite
 from roster_pipeline.directory import tenants
 from roster_pipeline.settings import school
-from roster_pipeline.settings.fields import GUARDS, SCHOOL, Setting
+from roster_pipeline.settings.fields import GUARDS, PAIRS, SCHOOL, Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 BACK = "default"
@@ -66,38 +66,6 @@ def merged(settings: Mapping[str, Any], options: Sequence[Setting], chosen: Mapp
     return result
 
 
-PAIRS = (
-    Setting(
-        "map",
-        "Role map",
-        "Which group a role of the SIS belongs to, for example ext:officeStaff=staff. Repeat for more.",
-        (),
-        metavar="ROLE=GROUP",
-    ),
-    Setting("unmap", "Role map", "Remove a mapping of --map.", (), metavar="ROLE"),
-    Setting(
-        "guard",
-        "Guards",
-        "A guard's limit, for example archive_share=0.2, or =default. Repeat for more. Names: roster school show.",
-        (),
-        metavar="NAME=VALUE",
-    ),
-    Setting(
-        "blackout", "Windows", "Dates (both inclusive) in which the sync changes nothing.", (), metavar="FIRST:LAST"
-    ),
-    Setting(
-        "add_only", "Windows", "Dates (both inclusive) in which the sync only adds people.", (), metavar="FIRST:LAST"
-    ),
-    Setting("no_windows", "Windows", "Remove all --blackout and --add-only dates first.", False, option="--no-windows"),
-    Setting(
-        "quality",
-        "Quality rules",
-        "Tune a quality rule: RULE=0.95 (the share that must pass), RULE=error, warning, off, or default.",
-        (),
-        metavar="RULE=VALUE",
-    ),
-)
-"""Options that change a part of a setting."""
 SCHOOL_OPTIONS = (*(setting for setting in SCHOOL if setting.flags), *PAIRS)
 OF_ONE_SCHOOL = ("school_id", "report_to", "automatic")
 DEFAULT_OPTIONS = tuple(option for option in SCHOOL_OPTIONS if option.parameter not in OF_ONE_SCHOOL)

@@ -116,6 +116,8 @@ WINDOW_KINDS: Choices = (("blackout", "Nothing is changed"), ("add_only", "Peopl
 SEVERITIES: Choices = (("", "As usual"), ("error", "Error"), ("warning", "Warning"), ("off", "Off"))
 DISTRICT, CONNECTION, GUARDS = _settings("district"), _settings("connection"), _settings("guard")
 CLIENT_SECRET, NAME = _settings("more")
+PAIRS = _settings("pair")
+"""Options of the `roster` command that change a part of a setting."""
 _SCHOOL_ID, *_OTHERS = _settings("school")
 SCHOOL = (
     _SCHOOL_ID,

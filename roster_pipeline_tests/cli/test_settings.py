@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.cli.setting_options import PAIRS, SCHOOL_OPTIONS
+from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS
 from roster_pipeline.directory.approvals import NotOverridable
 from roster_pipeline.services import decisions
-from roster_pipeline.settings.fields import CONNECTION, GUARDS
+from roster_pipeline.settings.fields import CONNECTION, GUARDS, PAIRS
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline_tests.cli.conftest import Roster
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import sqlalchemy as sa
 import typer
 
 from roster_pipeline.cli.commands import AsJson, CommandError, Who, examples, group, open_directory, who_asks
@@ -33,12 +32,6 @@ School = Annotated[str, typer.Option("--school", metavar="KEY", help="This schoo
 secrets = group("The key that encrypts Client Secrets.")
 
 
-@contextmanager
-def _changing() -> Iterator[sa.Connection]:
-    with open_directory() as database, database.begin() as conn:
-        yield conn
-
-
 @access.command(
     "grant",
     epilog=examples(
@@ -50,7 +43,7 @@ def grant(
     email: Email, operator: Operator = False, district: District = "", school: School = "", who: Who = None
 ) -> None:
     """Give somebody access to everything, one district or one school."""
-    with _changing() as conn:
+    with open_directory() as database, database.begin() as conn:
         place = access_changes.place_of(conn, operator=operator, district=district, school=school)
         added = access_changes.grant(conn, email, place, who=who_asks(who))
     note("Granted. They sign in at the console's address." if added else "They had this grant already.")
@@ -68,7 +61,7 @@ def revoke(
     """Take access away; it takes effect with the person's next click."""
     if everything and (operator or district or school):
         raise CommandError("--all takes every grant away.\nGive --all alone, or name one grant.")
-    with _changing() as conn:
+    with open_directory() as database, database.begin() as conn:
         place = None
         if not everything:
             place = access_changes.place_of(conn, operator=operator, district=district, school=school)
@@ -79,7 +72,7 @@ def revoke(
 @access.command("list", epilog=examples("roster access list --json"))
 def list_(as_json: AsJson = False) -> None:
     """List who has access to what."""
-    with _changing() as conn:
+    with open_directory() as database, database.begin() as conn:
         rows = accounts.grants(conn)
     print_rows(
         as_json,

@@ -118,10 +118,7 @@ def approve(
             database, key, plan, who=who_asks(who), reason=given_reason(reason), manager=True, parts=_parts(only)
         )
         report = build_report.report_of(database.call(sync_summary.sync_summary, applied.sync_id))
-    if as_json:
-        print_json(report.as_dict())
-    else:
-        print_report(report)
+    print_report(report, as_json)
     note(f"{key}, sync {applied.sync_id}: {outcomes.outcome(report)}")
     if any(held.rows for held in report.held):
         raise typer.Exit(HELD)

@@ -144,8 +144,11 @@ def _plain(value: Any) -> Any:
 LOUD = {"held": "yellow", "conflicts": "yellow", "archived": "cyan"}
 
 
-def print_report(report: content.SyncReport) -> None:
+def print_report(report: content.SyncReport, as_json: bool = False) -> None:
     """A finished sync: counts per role, then holds with reasons, problems of the roster, and rejected records."""
+    if as_json:
+        print_json(report.as_dict())
+        return
     print_table(["role", *COUNTS], [(role.role, *(_count(role, name) for name in COUNTS)) for role in report.roles])
     print_findings(
         (held.role, held.action, held.rows, [(found.message, found.overridable) for found in held.findings])

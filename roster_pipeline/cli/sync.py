@@ -90,10 +90,7 @@ def _show_sync(database: databases.Database, key: str, as_json: bool) -> int:
             raise CommandError(f"{key}: the run ended without a sync.\nLook at the run in the UI: roster dev")
         report = build_report.report_of(sync_summary.sync_summary(conn, sync_id))
     waiting = sum(held.rows for held in report.held)
-    if as_json:
-        print_json(report.as_dict())
-    else:
-        print_report(report)
+    print_report(report, as_json)
     empty = outcomes.nothing_found(report)
     style = "green" if outcomes.tone(report) == "good" else "yellow"
     note(f"{key}, sync {sync_id}: {outcomes.outcome(report)}", style=style)

@@ -85,8 +85,10 @@ from known k join (select distinct person_id from linked) l using (person_id) le
 group by 1, 2 order by 1, 2
 """  # noqa: S608
 READ_LATELY = """
-select s.id from school s
-cross join lateral (select taken_at from snapshot where school_id = s.id order by id desc limit 1) newest
+select s.id, newest.school_sourced_id as org from school s
+cross join lateral (
+    select taken_at, school_sourced_id from snapshot where school_id = s.id order by id desc limit 1
+) newest
 where s.connection_id = :connection and newest.taken_at > now() - interval '7 days'
 """
 LOST = """
@@ -153,9 +155,9 @@ def never_listed(conn: Connection, connection_id: int, snapshot_id: int, people:
     return set(people).difference(*(members for roles in lists for members in roles.values()))
 
 
-def schools_read_lately(conn: Connection, connection_id: int) -> frozenset[int]:
-    """The schools that took a snapshot in the last seven days. Others do not follow who leaves."""
-    return frozenset(conn.scalars(text(READ_LATELY), {"connection": connection_id}))
+def schools_read_lately(conn: Connection, connection_id: int) -> dict[int, str]:
+    """The schools that took a snapshot in the last seven days, with their orgs. Others do not follow who leaves."""
+    return {row.id: row.org for row in conn.execute(text(READ_LATELY), {"connection": connection_id})}
 
 
 def absent_members(

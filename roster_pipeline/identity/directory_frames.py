@@ -153,8 +153,8 @@ class SnapshotFacts:
 
     problems: why it is not complete. version: the version of the standard. bundle: it was read from CSV, not from an
     API. unchanged_since: since when the source has been the same, as of taken_at. school_id: the school that took it.
-    losses: what the schools that share its pull lack together (`planning/shared_pull.py`). whole_records: a changed
-    record names all schools of the person.
+    losses, arrivals: what the schools that share its pull lack together, and who would come to them
+    (`planning/shared_pull.py`). whole_records: a changed record names all schools of the person.
     """
 
     complete: bool
@@ -166,6 +166,7 @@ class SnapshotFacts:
     unchanged_since: datetime | None = None
     school_id: int | None = None
     losses: Mapping[str, Any] = field(default_factory=dict)
+    arrivals: Mapping[str, Any] = field(default_factory=dict)
     whole_records: bool = False
 
 

@@ -22,7 +22,7 @@ from roster_pipeline.planning.moved_keys import Moved
 from roster_pipeline.planning.plan import COUNT_ARCHIVALS, Plan
 from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats
 from roster_pipeline.planning.role_guards import doubted_archivals, role_findings
-from roster_pipeline.planning.shared_pull import missing_elsewhere
+from roster_pipeline.planning.shared_pull import missing_elsewhere, wrong_schools
 from roster_pipeline.planning.snapshot_guards import older_source, school_findings, stale_source, unlike_before
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import (
@@ -76,6 +76,7 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
         *school_findings(stats.school, guards, first_sync=stats.first_sync),
         *doubted_archivals(stats),
         *missing_elsewhere(plan, stats, guards),
+        *wrong_schools(plan, stats, guards),
         *_sizes(stats, guards),
         *_rejections(stats, guards),
         *unknown_orgs(plan, stats.managed, guards),

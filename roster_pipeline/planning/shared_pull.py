@@ -4,11 +4,20 @@ The guards on roles look at one school alone, and a loss below their limits pass
 any school is planned, whom the pull lacks in each school. Hence it does not matter which school syncs first. One large
 loss elsewhere is not enough to hold a school: it needs a loss of its own that is unusual, or one of all other schools
 together. Otherwise a school that graduates a class would stop a thousand others.
+
+If the pull gave people wrong schools, they come to other schools, and each school sees only a few. Many people move in
+ordinary nights too, but then from one school to the next, not in circles: a file with a column that slipped by a row
+takes from each school as many people as it gives it.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
 
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.frames import tally
@@ -17,7 +26,7 @@ from roster_pipeline.planning.plan import ELSEWHERE, GONE, Plan
 from roster_pipeline.planning.plan_stats import PlanStats
 from roster_pipeline.planning.role_guards import passes_as_small
 from roster_pipeline.settings.school import Guards
-from roster_pipeline.vocabulary import ARCHIVE
+from roster_pipeline.vocabulary import ARCHIVE, CREATE, RESTORE, people_of
 
 UNUSUAL = 0.5
 """A loss above this part of a school's limit for archivals is unusual, if other schools lack people too."""
@@ -26,8 +35,15 @@ TOGETHER = 0.2
 one night."""
 MISSING_REASONS = ("left", "no_org", "not_enrolled")
 """Reasons of archivals for which the source said nothing about a person. A file that lost rows gives the same."""
-LOSSES = "losses"
-"""The key of the facts in the proof of a pull."""
+_MOVING, _MOVES = (CREATE, RESTORE, ARCHIVE), ("joined_school", "returned", "moved_school")
+"""The rows of a plan for people who change schools, by action and reason."""
+LOSSES, ARRIVALS = "losses", "arrivals"
+"""The keys of the facts in the proof of a pull."""
+MIXED_UP = 0.04
+"""More people than this part of the limit for creations (1 %) who would change schools in circles, or come to several
+schools at once, are a mistake of the pull. In a night, few people move, and fewer change places."""
+EMPTIED = 0.5
+"""A school from which more than this share moves to other schools has lost its people. One such school was merged."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,124 @@ def losses_of(roles: Iterable[RoleLoss], guards: Mapping[int, Guards]) -> dict[s
         facts["calm_missing"] += missing
         facts["unusual"] += missing > max(TOO_FEW, UNUSUAL * guards[school_id].archive_share * known)
     return facts | {"large": large[:2]}
+
+
+class Coming(Protocol):
+    """People who would come to a school: so many from another one that reads the pull (left_id), of whom some no longer
+    name that one (gone), and some come to a second new school at once (several). Or, without left_id, students of these
+    grades whom nobody knows."""
+
+    @property
+    def left_id(self) -> int | None: ...
+    @property
+    def school_id(self) -> int: ...
+    @property
+    def grades(self) -> str | None: ...
+    @property
+    def people(self) -> int: ...
+    @property
+    def gone(self) -> int: ...
+    @property
+    def several(self) -> int: ...
+
+
+class Known(Protocol):
+    """How many active members a school has, and how many of them are students."""
+
+    @property
+    def school_id(self) -> int: ...
+    @property
+    def people(self) -> int: ...
+    @property
+    def students(self) -> int: ...
+
+
+def arrivals_of(coming: Iterable[Coming], known: Iterable[Known]) -> dict[str, Any]:
+    """Who would come to the schools of a pull. A school without people does not count: everybody is new in it.
+
+    known: people of all schools. mixed_up: those who change schools in circles, or come to several schools at once.
+    slipped: whether everybody who moves does so in circles, and these pass every school. The rows of a sorted file
+    that slips by one do that.
+    emptied: how many schools lose most of their people to others. joining, with: students whom nobody knows in schools
+    that more than a few of them join, and the students of these schools. schools: how many these are. Newcomers of the
+    grade that has most count only as many as those of the next grade: a school takes in a class.
+    """
+    there = {one.school_id: one for one in known if one.people}
+    moves: dict[tuple[int, int], int] = {}
+    gone, classes, several = dict.fromkeys(there, 0), dict[int, list[int]](), 0
+    for one in coming:
+        if one.school_id not in there:
+            continue
+        if one.left_id is None:
+            classes.setdefault(one.school_id, []).append(one.people)
+        elif one.left_id in there:
+            moves[one.left_id, one.school_id] = one.people
+            gone[one.left_id] += one.gone
+            several += one.several
+    circles, passed = in_circles(moves)
+    joining = {school: sum(sizes) - max(sizes) + sorted([0, *sizes])[-2] for school, sizes in classes.items()}
+    joining = {school: people for school, people in joining.items() if people > TOO_FEW}
+    return {
+        "known": sum(one.people for one in there.values()),
+        "mixed_up": circles + several,
+        "slipped": passed == len(there) and circles == sum(moves.values()),
+        "emptied": sum(left > max(TOO_FEW, EMPTIED * there[school].people) for school, left in gone.items()),
+        "joining": sum(joining.values()),
+        "with": sum(there[school].students for school in joining),
+        "schools": len(joining),
+    }
+
+
+def in_circles(moves: Mapping[tuple[int, int], int]) -> tuple[int, int]:
+    """How many people change schools in circles, and how many schools these pass. Through a school pass at most as many
+    as come to it, and as leave it for others. moves: from school and to school to people."""
+    if not moves:
+        return 0, 0
+    schools, places = np.unique(np.array(list(moves), dtype=np.int64), return_inverse=True)
+    left, into = places.reshape(-1, 2).T
+    people = np.array(list(moves.values()), dtype=np.float64)
+    passing = np.full(len(schools), np.inf)
+    for _ in range(len(schools)):
+        through = np.minimum(people, np.minimum(passing[left], passing[into]))
+        fewer = np.minimum(*(np.bincount(end, through, len(schools)) for end in (left, into)))
+        if (fewer == passing).all():
+            break
+        passing = fewer
+    return int(passing.sum()), int((passing > 0).sum())
+
+
+def wrong_schools(plan: Plan, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
+    """Memberships wait, and the archivals that belong to them, if the pull seems to mix up the schools of people; so do
+    people whom nobody knows if many of them come to several schools, and not as a class."""
+    facts, few = stats.snapshot.arrivals, guards.archive_always_allowed
+    if not facts:
+        return
+    moved = plan.rows["action"].isin(_MOVING) & plan.rows["reason"].isin(_MOVES)
+    mixed_up, known, limit = facts["mixed_up"], facts["known"], MIXED_UP * guards.create_share
+    if moved.any() and mixed_up > few and (facts["slipped"] or mixed_up > limit * known):
+        message = (
+            f"In the schools of this connection, {mixed_up:,} of {known:,} people would change places or come to "
+            f"several schools at once: {percent(mixed_up / known)}. Does the SIS mix up their schools?"
+        )
+        yield _wrong(message, mixed_up / known, limit, _MOVING, plan.rows["role"][moved])
+    elif moved.any() and facts["emptied"] > 1:
+        message = (
+            f"{facts['emptied']} schools of this connection would lose most of their people to other schools. Does the "
+            "SIS mix up their schools?"
+        )
+        yield _wrong(message, facts["emptied"], 1, _MOVING, plan.rows["role"][moved])
+    new = (plan.rows["action"] == CREATE) & (plan.rows["reason"] == "joined")
+    joining, there, limit = facts["joining"], facts["with"], UNUSUAL * guards.create_share
+    if new.sum() > TOO_FEW and facts["schools"] > 1 and joining > max(few, limit * there):
+        message = (
+            f"{joining:,} students whom nobody knows would join {facts['schools']} schools of this connection, which "
+            f"have {people_of('student', there)}, and they are not one class. Are they of another district?"
+        )
+        yield _wrong(message, joining / max(there, 1), limit, (CREATE,), plan.rows["role"][new])
+
+
+def _wrong(message: str, value: float, limit: float, actions: tuple[str, ...], roles: pd.Series[str]) -> Finding:
+    return Finding("wrong_schools", message, value, limit, actions, tuple(tally(roles)))
 
 
 def _is_large(role: RoleLoss, guards: Guards) -> bool:

@@ -26,7 +26,7 @@ from roster_pipeline.org_tree import is_gone, is_school
 from roster_pipeline.sync import CONNECTION, GaveWay, SyncError, fetch_strategy
 from roster_pipeline.sync.monitoring import watch_source
 from roster_pipeline.sync.schedule_due import FIRST_PULL
-from roster_pipeline.sync.source_age import CUT, aged, is_cut, last_read, losses_of_schools, too_old
+from roster_pipeline.sync.source_age import CUT, aged, facts_of_schools, is_cut, last_read, too_old
 
 RAW = ("raw_orgs", "raw_users", "raw_contacts")
 WHOLE = ""
@@ -242,9 +242,9 @@ def _finish(
             proof = proof | {"notes": [*proof["notes"], *notes]}
         compared = pull_comparison.compare(conn, pull_id, base.id) if base else None
         judged = aged(proof, base, before, compared)
-        losses = losses_of_schools(conn, source, pull_id, judged.proof) if scope == WHOLE else {}
+        shared = facts_of_schools(conn, source, pull_id, judged.proof) if scope == WHOLE else {}
         pulls.finish(
-            conn, pull_id, judged.proof | losses, written_at=judged.written_at, unchanged_since=judged.unchanged_since,
+            conn, pull_id, judged.proof | shared, written_at=judged.written_at, unchanged_since=judged.unchanged_since,
         )  # fmt: skip
         if learned:
             tenants.remember(conn, source.id, learned)

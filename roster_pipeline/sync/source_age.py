@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row
 
 from roster_pipeline.directory import pulls, tenants
 from roster_pipeline.directory.absences import absent_members, schools_read_lately
+from roster_pipeline.directory.arrivals import Destination, arrivals, known_people
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.delta_base import OLDER_RECORDS, SPLIT_RECORDS, DeltaBase
 from roster_pipeline.directory.pull_comparison import Compared
@@ -21,7 +22,7 @@ from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
 from roster_pipeline.oneroster.collections.row_order import RowOrder, missing_among
 from roster_pipeline.oneroster.http.addresses import is_bundle_url
-from roster_pipeline.planning.shared_pull import LOSSES, RoleLoss, losses_of
+from roster_pipeline.planning.shared_pull import ARRIVALS, LOSSES, RoleLoss, arrivals_of, losses_of
 from roster_pipeline.planning.snapshot_guards import OLDER, SINGLE_USERS, stale_source
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import counted
@@ -133,24 +134,35 @@ def is_cut(conn: Connection, source: tenants.ConnectionRow, pull_id: int, lost: 
     return missing > max(LEAVERS, LEAVERS_SHARE * known)
 
 
-def losses_of_schools(
+def facts_of_schools(
     conn: Connection, source: tenants.ConnectionRow, pull_id: int, proof: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the schools that read a complete list lack together; nothing if it is one school, or if the SIS answers for
-    single people. proof: of the pull."""
-    if source.learned.get(SINGLE_USERS) or not proof["complete"] or proof["mode"] != "full":
-        return {}
+    """What the schools that read a pull lack together, and who would come to them; nothing if it is one school.
+    proof: of the pull."""
     lately = schools_read_lately(conn, source.id)
     schools = [school for school in tenants.schools_of(conn, source.id) if school.id in lately]
     if len(schools) < 2:
         return {}
+    today = datetime.now(schools[0].settings.zone).date()
+    places = [
+        Destination(
+            school.id, lately[school.id], "student" in school.settings.rostered, len(school.settings.rostered) > 1
+        )
+        for school in schools
+    ]
+    by_enrollment = source.settings.no_enrollment_means_gone
+    coming = arrivals(conn, pull_id, source, places, today, by_enrollment=by_enrollment)
+    known = known_people(conn, source.district_id, lately)
+    facts = {ARRIVALS: arrivals_of(coming, known)}
+    if source.learned.get(SINGLE_USERS) or not proof["complete"] or proof["mode"] != "full":
+        return facts  # the SIS is asked for each person, or nobody is archived because they are missing
     parts = ((proof.get("age") or {}).get("order") or {}).get("missing") or ()
     roles = [
         RoleLoss(role.school_id, role.known, len(role.ids), len(missing_among(parts, chain.from_iterable(role.ids))))
         for role in _absent(conn, source, pull_id, schools)
     ]
     guards = {school.id: school.guards_on(datetime.now(school.settings.zone).date()) for school in schools}
-    return {LOSSES: losses_of(roles, guards)}
+    return facts | {LOSSES: losses_of(roles, guards)}
 
 
 def _absent(
@@ -194,6 +206,7 @@ def snapshot_facts(row: Mapping[str, Any], zone: ZoneInfo) -> SnapshotFacts:
         unchanged_since=since.astimezone(zone) if since is not None else None,
         school_id=int(row["school_id"]),
         losses=proof.get(LOSSES, {}),
+        arrivals=proof.get(ARRIVALS, {}),
         whole_records=row["written_at"] is None and not proof.get(SPLIT_RECORDS),
     )
 

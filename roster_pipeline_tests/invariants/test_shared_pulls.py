@@ -1,6 +1,7 @@
-"""Random nights of several schools on one bundle that loses people: whose archivals wait, by a model in plain Python.
+"""Random nights of schools on one bundle that loses people or moves them: what waits, by a model in plain Python.
 
-Written from docs/rules.md alone: archivals, a part of a file that is missing, and schools that read one pull.
+Written from docs/rules.md alone: archivals and creations, a part of a file that is missing, schools that read one pull,
+and people in wrong schools.
 """
 
 import random
@@ -34,44 +35,84 @@ class SharedPullModel:
     """The active students of each school, and the file of the night before."""
 
     def __init__(self) -> None:
-        self.active: dict[str, str] = {}
+        self.active: set[tuple[str, str]] = set()
+        self.before: set[tuple[str, str]] = set()
+        self.ever: set[str] = set()
         self.file: list[str] = []
         self.parts: list[list[str]] = []
 
     def night(self, file: list[tuple[str, str]]) -> dict[str, set[str]]:
-        """The guards that hold the archivals of each school. file: the students who came, with their school."""
+        """The guards that hold something of each school. file: the students who came, with their school."""
         came = dict(file)
         self.parts = self._lost_parts(list(came))
         self.file = list(came)
-        schools = set(self.active.values()) or set(came.values())
-        known = {school: sum(one == school for one in self.active.values()) for school in schools}
-        gone = {school: {who for who, one in self.active.items() if one == school} - came.keys() for school in schools}
+        first = not self.active
+        schools = {school for _, school in self.active} or set(came.values())
+        known = {school: sum(one == school for _, one in self.active) for school in schools}
+        gone = {school: {who for who, one in self.active if one == school} - came.keys() for school in schools}
+        moved = {school: {who for who, one in self.active if one == school and came.get(who, one) != one}
+                 for school in schools}  # fmt: skip
+        new = {school: {who for who, one in file if one == school and (who, one) not in self.active}
+               for school in schools}  # fmt: skip
         in_parts = {who for part in self.parts for who in part}
         lost = {school: len(gone[school]) for school in schools}
         large = {one for one in schools if held_for_size(lost[one], known[one]) or gone[one] & in_parts}
         calm = schools - large
         calm_known, calm_lost = (sum(numbers[one] for one in calm) for numbers in (known, lost))
         unusual = sum(lost[one] > FEW and lost[one] > 0.05 * known[one] for one in calm)
+        mixed_up = self._mixed_up(came, known)
         guards: dict[str, set[str]] = {}
-        for school in schools:
+        for school in sorted(schools):
             here = lost[school] > ALWAYS and lost[school] > 0.05 * known[school]
             together = calm_lost > FEW and calm_lost > 0.02 * calm_known
             all_lack = unusual > 1 and calm_lost > 0.05 * calm_known
             elsewhere = (bool(large - {school}) and (here or together)) or all_lack
+            going, back = gone[school] | moved[school], {who for who in new[school] if (who, school) in self.before}
+            coming = len(new[school]) - len(back)
+            crowd = not first and coming > FEW and coming > 0.25 * known[school]
+            share = len(going) > 0.1 * known[school]
             guards[school] = {
                 name
                 for name, holds in (
-                    ("archivals", held_for_size(lost[school], known[school])),
+                    ("archivals", held_for_size(len(going), known[school]) or (crowd and share)),
+                    ("creations", crowd),
                     ("part_missing", bool(gone[school] & in_parts)),
                     ("missing_elsewhere", elsewhere and bool(lost[school])),
+                    ("wrong_schools", mixed_up and bool(moved[school] or new[school] & self.ever)),
                 )
                 if holds
             }
-            if not guards[school]:
-                for who in gone[school]:
-                    del self.active[who]
-        self.active |= came
+            wrong = "wrong_schools" in guards[school]
+            if not guards[school] - {"creations"}:
+                self.active -= {(who, school) for who in going}
+            self.active |= {(who, school) for who in new[school] if not wrong and (who in back or not crowd)}
+        self.before |= self.active
+        self.ever |= {who for who, _ in self.active}
         return guards
+
+    def _mixed_up(self, came: dict[str, str], known: dict[str, int]) -> bool:
+        """Whether people would change schools in circles, or several schools would lose theirs."""
+        moves = Counter(
+            (min(one for other, one in self.active if other == who), school)
+            for who, school in came.items()
+            if (who, school) not in self.active and any(other == who for other, _ in self.active)
+        )
+        passing = dict.fromkeys(known, sum(moves.values()))
+        for _ in known:
+            through = {
+                (left, into): min(people, passing[left], passing[into]) for (left, into), people in moves.items()
+            }
+            passing = {
+                school: min(sum(n for ends, n in through.items() if ends[place] == school) for place in (0, 1))
+                for school in known
+            }
+        people = sum(passing.values())
+        everybody = all(passing.values()) and people == sum(moves.values())
+        emptied = [
+            school for school in known
+            if sum(n for (left, _), n in moves.items() if left == school) > max(FEW, 0.5 * known[school])
+        ]  # fmt: skip
+        return (people > ALWAYS and (everybody or people > 0.01 * sum(known.values()))) or len(emptied) > 1
 
     def _lost_parts(self, came: list[str]) -> list[list[str]]:
         """Students next to each other in an earlier file who have not come since, if they are more than a family."""
@@ -110,14 +151,33 @@ class Nights(School):
         return person(f"h{self.number}-{place}", school, place, role="student", grades="09", **names)
 
     def lose(self) -> list[Record]:
-        """The file of tonight: a block, single people of some schools, or nobody is missing."""
-        kept = list(self.users)
+        """The file of tonight: some people in other schools; and a block, single people of some schools, or nobody is
+        missing."""
+        kept = self._moved()
+        if self.draw.random() < 0.4:
+            return kept
         shares = {name: self.draw.choice((0, 0.01, 0.07, 0.09, 0.14)) for name in self.keys}
         kept = [one for one in kept if self.draw.random() >= shares[one["orgSourcedIds"]]]
         if self.draw.random() < 0.2:
             first = self.draw.randrange(len(kept))
             kept = kept[:first] + kept[first + self.draw.randrange(3, 12) :]
         return kept
+
+    def _moved(self) -> list[Record]:
+        """The students, some of them for now or for ever in another school: a class goes on, or they go in circles."""
+        names = list(self.keys)
+        into = dict(zip(names, names[1:] + names[:1], strict=True))
+        if self.draw.random() < 0.4:
+            into = {names[0]: names[1]}
+        movers = [one["sourcedId"] for one in self.users if one["orgSourcedIds"] in into]
+        movers = self.draw.sample(movers, self.draw.choice((0, 2, 4, 9, 14)))
+        moved = [
+            one | {"orgSourcedIds": into[one["orgSourcedIds"]]} if one["sourcedId"] in movers else one
+            for one in self.users
+        ]
+        if self.draw.random() < 0.5:
+            self.users = moved
+        return list(moved)
 
     def night(self, users: list[Record]) -> dict[str, set[str]]:
         """One night in a random order of the schools. Returns the guards of each."""
@@ -143,6 +203,6 @@ def test_random_losses_of_several_schools_wait_as_the_rules_say(database: Databa
             expected = model.night([(one["sourcedId"], one["orgSourcedIds"]) for one in users])
             assert schools.night(users) == expected, (seed, night)
             seen.update(name for names in expected.values() for name in names)
-            active = {row["who"]: row["key"] for row in schools.rows(ACTIVE)}
-            assert active == {who: schools.keys[school] for who, school in model.active.items()}, (seed, night)
-    assert_happened(seen, {"archivals", "missing_elsewhere"}, {"part_missing"})
+            active = {(row["who"], row["key"]) for row in schools.rows(ACTIVE)}
+            assert active == {(who, schools.keys[school]) for who, school in model.active}, (seed, night)
+    assert_happened(seen, {"archivals", "missing_elsewhere", "wrong_schools"}, {"part_missing", "creations"})

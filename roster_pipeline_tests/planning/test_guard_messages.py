@@ -1,5 +1,6 @@
 """The exact messages of the guards, and their edges, where no other test noticed a change of the code."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -45,11 +46,16 @@ def guards_of(sync: PlanStats, limits: Guards | None = None, **rows: int) -> lis
     return [guard for guard, *_ in found(plan_of(**rows), sync, limits or Guards())]
 
 
-def case(*said: Finding, limits: Guards | None = None, rows: dict[str, int] | None = None, **known: Any) -> Any:
-    return pytest.param(plan_of(**(rows or {})), night(**known), limits or Guards(), list(said), id=said[0][0])
+def case(
+    *said: Finding, limits: Guards | None = None, rows: dict[str, int] | None = None, reason: str = "", **known: Any
+) -> Any:
+    plan = plan_of(**(rows or {}))
+    plan = replace(plan, rows=plan.rows.assign(reason=reason)) if reason else plan
+    return pytest.param(plan, night(**known), limits or Guards(), list(said), id=said[0][0])
 
 
 LOST = {"known": 400, "missing": 23, "calm_known": 200, "calm_missing": 9, "unusual": 0, "large": [1]}
+MOVES = {"known": 2000, "mixed_up": 0, "slipped": False, "emptied": 0, "joining": 0, "with": 0, "schools": 0}
 INCOMPLETE, WINDOW = "The list from the SIS is not complete: ", {"first": TODAY, "last": date(2026, 3, 9)}
 SAID = [
     case(("incomplete_snapshot", f"{INCOMPLETE}a page is missing; totals drift. So nobody is archived.", 1, 0),
@@ -64,6 +70,16 @@ SAID = [
     case(("missing_elsewhere", "The schools of this connection together lack 23 of 400 people: 5.8 %. So the "
                                "people who are missing here may be missing by mistake too.", 23 / 400, 0.1),
          snapshot=SnapshotFacts(complete=True, bundle=True, school_id=2, losses=LOST), rows={"archive": 9}),
+    case(("wrong_schools", "In the schools of this connection, 21 of 2,000 people would change places or come to "
+                           "several schools at once: 1.1 %. Does the SIS mix up their schools?", 21 / 2000, 0.01),
+         snapshot=SnapshotFacts(True, arrivals=MOVES | {"mixed_up": 21}), rows={"archive": 1}, reason="moved_school"),
+    case(("wrong_schools", "2 schools of this connection would lose most of their people to other schools. Does the "
+                           "SIS mix up their schools?", 2, 1),
+         snapshot=SnapshotFacts(True, arrivals=MOVES | {"emptied": 2}), rows={"create": 1}, reason="joined_school"),
+    case(("wrong_schools", "26 students whom nobody knows would join 2 schools of this connection, which have 200 "
+                           "students, and they are not one class. Are they of another district?", 0.13, 0.125),
+         snapshot=SnapshotFacts(True, arrivals=MOVES | {"joining": 26, "with": 200, "schools": 2}),
+         rows={"create": 3}, reason="joined"),
     case(("part_missing", "2 teachers who would be archived stood in a part of an earlier file from which nobody came "
                           "since. The new file may lack this part.", 2, 0),
          missing_part={"teacher": 2}),

@@ -1,11 +1,12 @@
-"""When the losses of other schools of a pull make a school wait, as a table."""
+"""When the losses of other schools of a pull, and the people who come to them, make a school wait, as tables."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from roster_pipeline.identity.directory_frames import SnapshotFacts
-from roster_pipeline.planning.shared_pull import RoleLoss, losses_of, missing_elsewhere
+from roster_pipeline.planning.shared_pull import RoleLoss, arrivals_of, in_circles, losses_of, missing_elsewhere
 from roster_pipeline.settings.school import Guards
 from roster_pipeline_tests.planning.test_guards import facts, plan_of
 
@@ -72,3 +73,68 @@ def test_people_whom_the_sis_confirmed_by_id_do_not_wait() -> None:
     unasked = plan_of(archive=9)
     unasked.rows["witness"] = "unanswered"
     assert any(missing_elsewhere(unasked, api, Guards()))
+
+
+@dataclass(frozen=True)
+class Coming:
+    """People who come to a school; students whom nobody knows without left_id."""
+
+    left_id: int | None
+    school_id: int
+    people: int
+    gone: int = 0
+    several: int = 0
+    grades: str | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """A school of 100 students and 10 others."""
+
+    school_id: int
+    people: int = 110
+    students: int = 100
+
+
+@pytest.mark.parametrize(
+    ("moves", "expected"),
+    [
+        pytest.param({}, (0, 0), id="nobody moves"),
+        pytest.param({(1, 2): 60}, (0, 0), id="a class goes on"),
+        pytest.param({(1, 2): 60, (2, 3): 60, (4, 3): 9}, (0, 0), id="several schools in a row"),
+        pytest.param({(1, 2): 60, (2, 1): 1}, (2, 2), id="a class goes on and one goes back"),
+        pytest.param({(1, 2): 60, (2, 3): 60, (3, 1): 1}, (3, 3), id="one of three goes back to the first"),
+        pytest.param({(1, 2): 5, (2, 3): 5, (3, 1): 5, (3, 4): 9}, (15, 3), id="a circle of three and a class"),
+        pytest.param({(1, 2): 5, (2, 1): 5, (3, 4): 2, (4, 3): 3}, (14, 4), id="two pairs that exchange people"),
+    ],
+)
+def test_people_who_change_schools_in_circles(moves: dict[tuple[int, int], int], expected: tuple[int, int]) -> None:
+    assert in_circles(moves) == expected
+
+
+@pytest.mark.parametrize(
+    ("coming", "expected"),
+    [
+        pytest.param([], {"known": 330}, id="nobody comes"),
+        pytest.param([Coming(1, 2, 60, gone=60)], {"emptied": 1}, id="one school is merged"),
+        pytest.param([Coming(1, 2, 55, gone=55)], {}, id="half of a school goes on"),
+        pytest.param([Coming(1, 2, 60, gone=60), Coming(3, 2, 60, gone=60)], {"emptied": 2}, id="two are emptied"),
+        pytest.param([Coming(1, 9, 60, gone=60), Coming(3, 9, 60, gone=60)], {}, id="two go to a new school"),
+        pytest.param([Coming(1, 2, 60), Coming(3, 2, 60)], {}, id="people get a second school"),
+        pytest.param([Coming(1, 2, 8), Coming(1, 3, 8, several=8)], {"mixed_up": 8}, id="people come to two schools"),
+        pytest.param([Coming(1, 2, 2), Coming(2, 1, 2)], {"mixed_up": 4}, id="a pair exchanges people"),
+        pytest.param([Coming(1, 2, 1), Coming(2, 3, 1), Coming(3, 1, 1)], {"mixed_up": 3, "slipped": True},
+                     id="a circle of all schools"),
+        pytest.param([Coming(1, 2, 1), Coming(2, 3, 1), Coming(3, 1, 2)], {"mixed_up": 3},
+                     id="a circle of all schools and one more"),
+        pytest.param([Coming(None, 1, 30, grades="06")], {}, id="one new class"),
+        pytest.param([Coming(None, 1, 30, grades="06"), Coming(None, 1, 4, grades="09"), Coming(None, 2, 2)],
+                     {"joining": 8, "with": 100, "schools": 1}, id="a class and four others"),
+        pytest.param([Coming(None, school, 4, grades=grade) for school in (1, 2) for grade in ("06", "07", "08")],
+                     {"joining": 24, "with": 200, "schools": 2}, id="all grades of two schools"),
+        pytest.param([Coming(None, 9, 4, grades=grade) for grade in ("06", "07", "08")], {}, id="a new school"),
+    ],
+)  # fmt: skip
+def test_who_comes_to_the_schools_of_a_pull(coming: list[Coming], expected: dict[str, object]) -> None:
+    nobody = {"known": 330, "mixed_up": 0, "slipped": False, "emptied": 0, "joining": 0, "with": 0, "schools": 0}
+    assert arrivals_of(coming, map(Known, (1, 2, 3))) == nobody | expected

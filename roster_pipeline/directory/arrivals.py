@@ -1,0 +1,128 @@
+"""Who would come to a school, by a pull: counted for all its schools before any of them is planned."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from roster_pipeline.directory.record_sets import RECORDS
+from roster_pipeline.directory.tenants import ConnectionRow
+from roster_pipeline.vocabulary import ARCHIVE
+
+KNOWN = """
+select school_id, count(*) as people, count(*) filter (where role = 'student') as students
+from membership where district_id = :district and school_id = any(:schools) and status = 'active' group by school_id
+"""
+NAMED_TODAY = """exists (
+    select from json_to_recordset(r.payload -> 'roles') e (role text, org text, "beginDate" text, "endDate" text)
+    where e.org = c.org and e.role is not null and (e."beginDate" > :today or e."endDate" < :today) is not true
+)"""
+"""Whether a record has a role of today in an org."""
+SAME_GRADES = """(
+    select coalesce(bool_or(coalesce(b.payload ->> 'grades', '') = coalesce(r.payload ->> 'grades', '')), true)
+    from sis_record b where b.connection_id = :connection and b.kind = 'user' and b.sourced_id = c.sourced_id
+        and c.org <> all(b.orgs)
+)"""
+"""Whether somebody came before without this org and with the same grades. True too if nothing is stored any more."""
+ARRIVALS = f"""
+with ours as materialized (
+    select * from unnest(
+        cast(:schools as bigint[]), cast(:orgs as text[]), cast(:students as boolean[]), cast(:others as boolean[])
+    ) s (school_id, org, students, others)
+), named as materialized (
+    select r.id, r.sourced_id, r.student, r.orgs from pull_record p {RECORDS.format(set="p")} r
+    where p.pull_id = :pull and r.kind = 'user'
+        and (r.student or r.sourced_id in (select sourced_id from link where connection_id = :connection))
+), places as materialized (
+    select n.orgs, o.* from (select distinct orgs from named) n cross join lateral unnest(n.orgs) u (org)
+    join ours o using (org)
+), wanted as materialized (
+    select n.sourced_id, p.school_id from named n join places p using (orgs)
+    where case when n.student then p.students else p.others end
+    except select l.sourced_id, m.school_id
+    from membership m join link l on l.person_id = m.person_id and l.connection_id = :connection
+    where m.district_id = :district and m.school_id = any(:schools) and (m.status = 'active' or m.archived_by <> 'sync')
+), coming as materialized (
+    select n.id, n.sourced_id, n.student, w.school_id, p.org, l.person_id
+    from wanted w join named n using (sourced_id) join places p on (p.orgs, p.school_id) = (n.orgs, w.school_id)
+    left join link l on l.connection_id = :connection and l.sourced_id = w.sourced_id
+), arrived as materialized (
+    select c.person_id, c.sourced_id, c.school_id, c.student, coalesce(r.payload ->> 'grades', '') as grades
+    from coming c cross join lateral (select payload from sis_record where id = c.id offset 0) r
+    where coalesce(r.payload ->> 'status', 'active') not in ('tobedeleted', 'inactive') and {NAMED_TODAY}
+        and not (:by_enrollment and c.student and coalesce((r.payload -> 'notEnrolled')::jsonb ? c.org, false))
+        and not exists (
+            select from exemption e where e.school_id = c.school_id and e.action <> :archive
+                and (e.person_id = c.person_id or c.sourced_id = any(e.sourced_ids)))
+        and (c.person_id is null or {SAME_GRADES}
+            and not exists (select from person where id = c.person_id and excluded))
+), here as materialized (
+    select distinct l.person_id, p.school_id from (select distinct person_id from arrived) a
+    join link l on l.connection_id = :connection and l.person_id = a.person_id
+    join named n using (sourced_id) join places p using (orgs)
+), moves as (
+    select distinct on (a.person_id, a.school_id) a.person_id, m.school_id as left_id, a.school_id,
+        h.person_id is null as gone
+    from arrived a
+    join membership m on m.district_id = :district and m.person_id = a.person_id and m.school_id = any(:schools)
+        and m.status = 'active'
+    left join here h on (h.person_id, h.school_id) = (m.person_id, m.school_id)
+    order by a.person_id, a.school_id, h.person_id is not null, m.school_id
+)
+select left_id, school_id, null as grades, count(*) as people, count(*) filter (where gone) as gone,
+    count(*) filter (where place = 2) as several
+from (select *, row_number() over (partition by person_id order by school_id) as place from moves) each
+group by left_id, school_id
+union all
+select null, school_id, grades, count(distinct sourced_id), 0, 0 from arrived where person_id is null and student
+group by school_id, grades
+"""  # noqa: S608
+
+
+BY_HASHES = "set local enable_nestloop = {}"
+"""Without statistics of a new pull, PostgreSQL would join everybody with everybody."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A school that reads a pull: its org, and whether it rosters students, and anybody else."""
+
+    school_id: int
+    org: str
+    students: bool
+    others: bool
+
+
+def known_people(conn: Connection, district_id: int, schools: Collection[int]) -> Sequence[Row[Any]]:
+    """The active members of each school: school_id, people, and students among them."""
+    return conn.execute(text(KNOWN), {"district": district_id, "schools": list(schools)}).all()
+
+
+def arrivals(
+    conn: Connection,
+    pull_id: int,
+    connection: ConnectionRow,
+    schools: Sequence[Destination],
+    today: date,
+    *,
+    by_enrollment: bool = False,
+) -> Sequence[Row[Any]]:
+    """Who comes to these schools and is no member there: from which of them (left_id) to which (school_id) how many
+    people move, how many of them no longer name the first (gone), and how many come to a second school at once
+    (several). Without left_id: students without a link, by their grades.
+
+    Students whose grade changed with the school, excluded people, and those whom somebody archived or exempted there do
+    not count. by_enrollment: students come only where they are enrolled.
+    """
+    given = {
+        "pull": pull_id, "connection": connection.id, "district": connection.district_id, "today": today.isoformat(),
+        "by_enrollment": by_enrollment, "archive": ARCHIVE, "schools": [one.school_id for one in schools],
+        "orgs": [one.org for one in schools], "students": [one.students for one in schools],
+        "others": [one.others for one in schools],
+    }  # fmt: skip
+    conn.execute(text(BY_HASHES.format("off")))
+    found = conn.execute(text(ARRIVALS), given).all()
+    conn.execute(text(BY_HASHES.format("on")))
+    return found

@@ -1,0 +1,154 @@
+"""A pull that gives people wrong schools: each school sees a few newcomers, and only all schools together show it. On
+everyday nights, people move too."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.sources.conftest import Record, School, Source, pupil
+from roster_pipeline_tests.sources.test_shared_pulls import ORGS, Schools
+
+WRONG = "wrong_schools"
+MEMBERS = """
+select l.sourced_id || ' ' || s.key as one from link l join membership m using (person_id)
+join school s on s.id = m.school_id where m.status = 'active'
+"""
+
+
+class Blocks(Schools):
+    """Schools whose pupils stand in the file in blocks of 20, one school after the other, in grades 9 to 12."""
+
+    def __init__(self, database: Database, source: Source, sizes: Sequence[int]) -> None:
+        source.orgs = ORGS[: len(sizes) + 1]
+        School.__init__(self, database, source)
+        self.keys = [self.school, *(self.add_school(f"birch{n}", f"s{n}") for n in range(2, len(sizes) + 1))]
+        orgs = [(place // 20, f"s{n}") for n, size in enumerate(sizes, 1) for place in range(size)]
+        self.everybody = [
+            pupil(place, org, grades=_grade(place)) for place, (_, org) in enumerate(sorted(orgs, key=lambda one: one))
+        ]
+        self.nights = 0
+        self.tonight(self.everybody)
+
+    def tonight(self, users: list[Record], *, backwards: bool = False) -> list[set[str]]:
+        """One night with these people. Returns the guards of each school."""
+        self.everybody = users
+        return self.night([], backwards=backwards)
+
+    @property
+    def members(self) -> set[str]:
+        return {str(row["one"]) for row in self.rows(MEMBERS)}
+
+
+def _grade(place: int) -> str:
+    return f"{9 + place % 4:02d}"
+
+
+def with_orgs(users: list[Record], orgs: Callable[[int, str], Any]) -> list[Record]:
+    """The same people with other orgs. orgs: place and present org to the new ones."""
+    return [one | {"orgSourcedIds": orgs(place, one["orgSourcedIds"])} for place, one in enumerate(users)]
+
+
+def slipped(users: list[Record]) -> list[Record]:
+    """Each row has the org of the row before."""
+    return with_orgs(users, lambda place, _: users[place - 1]["orgSourcedIds"])
+
+
+def joined(users: list[Record]) -> list[Record]:
+    """Some people of the first school are in every school."""
+    return with_orgs(users, lambda place, org: ["s1", "s2", "s3"] if org == "s1" and place % 5 == 0 else org)
+
+
+def strangers(users: list[Record]) -> list[Record]:
+    """A part of another district is added, with pupils of all grades."""
+    return [*users, *(pupil(900 + place, f"s{1 + place % 3}", grades=_grade(place // 3)) for place in range(45))]
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["in-order", "backwards"])
+def test_a_column_that_slipped_by_a_row_changes_no_memberships(
+    database: Database, source: Source, *, backwards: bool
+) -> None:
+    schools = Blocks(database, source, (100, 100, 100))
+    right, before = schools.everybody, schools.members
+    for _ in range(2):
+        assert schools.tonight(slipped(right), backwards=backwards) == [{WRONG}] * 3
+        assert schools.members == before
+    assert schools.tonight(right) == [set()] * 3
+
+
+@pytest.mark.parametrize(
+    ("sizes", "mistake", "guards"),
+    [
+        pytest.param((100, 100, 100), joined, [set(), {WRONG}, {WRONG}], id="a join that went wrong"),
+        pytest.param((100, 100, 100), strangers, [{WRONG}] * 3, id="half a file of another district"),
+        pytest.param(
+            (500, 40, 40), lambda users: with_orgs(users, lambda *_: "s1"), [{WRONG}], id="one school for all"
+        ),
+    ],
+)
+def test_other_mistakes_change_no_memberships(
+    database: Database,
+    bundle: Source,
+    sizes: Sequence[int],
+    mistake: Callable[[list[Record]], list[Record]],
+    guards: list[set[str]],
+) -> None:
+    schools = Blocks(database, bundle, sizes)
+    before = schools.members
+    assert schools.tonight(mistake(schools.everybody))[: len(guards)] == guards
+    assert schools.members == before
+
+
+def test_one_approval_moves_the_people_of_one_school(database: Database, bundle: Source) -> None:
+    schools = Blocks(database, bundle, (100, 100, 100))
+    wrong = slipped(schools.everybody)
+    schools.tonight(wrong)
+    schools.approves(1)
+    here = {one["sourcedId"] for one in wrong if one["orgSourcedIds"] == "s1"}
+    assert {one.split()[0] for one in schools.members if one.endswith(f" {schools.keys[0]}")} == here
+
+
+def test_everyday_nights_hold_no_memberships(database: Database, bundle: Source) -> None:
+    schools = Blocks(database, bundle, (120, 120, 120))
+    users = schools.everybody
+
+    def night(now: list[Record]) -> list[set[str]]:
+        nonlocal users
+        users = now
+        return [guards & {WRONG} for guards in schools.tonight(now)]
+
+    def move(into: dict[str, str], every: int, **members: Any) -> list[Record]:
+        """Every n-th pupil of a school moves into another one, and gets a new grade if there is one."""
+        return [
+            one | members | {"orgSourcedIds": into[one["orgSourcedIds"]]}
+            if place % every == 0 and one["orgSourcedIds"] in into
+            else one
+            for place, one in enumerate(users)
+        ]
+
+    nothing: list[set[str]] = [set()] * 3
+    assert night(move({"s1": "s2", "s2": "s1"}, 80)) == nothing, "a few change places"
+    assert night(move({"s1": "s2", "s2": "s3"}, 4)) == nothing, "two classes go on to the next school"
+    assert night(move({"s1": "s2", "s2": "s3", "s3": "s1"}, 9, grades="08")) == nothing, "many move with a new grade"
+    intake = [pupil(700 + place, f"s{1 + place % 3}", grades="06") for place in range(60)]
+    late = [pupil(800 + place, f"s{1 + place % 3}", grades=_grade(place // 3)) for place in range(15)]
+    assert night([*users, *intake, *late]) == nothing, "a class comes to each school, and some others"
+    assert (
+        night(with_orgs(users, lambda place, org: ["s1", "s2"] if org == "s1" and place % 5 == 0 else org)) == nothing
+    )
+    assert night(with_orgs(users, lambda _, org: "s2" if org in ("s1", ["s1", "s2"]) else org)) == nothing, "a merger"
+
+
+def test_people_who_were_never_members_are_not_counted_every_night(database: Database, rest: Source) -> None:
+    """A role that has ended, one that begins later and an org without a role are no arrivals."""
+    schools = Blocks(database, rest, (40, 40))
+    ended = {"endDate": "2020-01-01"}
+    for place, one in enumerate(schools.everybody):
+        here = one["orgSourcedIds"]
+        other, later = {"s1": "s2", "s2": "s1"}[here], {"beginDate": "2090-01-01"}
+        more = [{"role": "student", "org": other} | (ended if place % 2 else later)]
+        one |= {"roles": [{"role": "student", "org": here}, *(more if place % 3 else [])], "primaryOrg": other}
+    rest.names.pop("orgSourcedIds")
+    assert schools.tonight(schools.everybody) == [set(), set()]
+    assert schools.value("select proof -> 'arrivals' ->> 'mixed_up' from pull order by id desc limit 1") == "0"

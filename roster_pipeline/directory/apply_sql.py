@@ -88,10 +88,10 @@ where (a.action = 'restore' or (a.action = 'update' and a.of_membership))
 ARCHIVE_MEMBERSHIPS = """
 update membership m set status = 'archived', archived_by = 'sync', archived_at = now(),
     revision = m.revision + 1, updated_at = now()
-from applying a
-where a.action = 'archive' and m.district_id = :district and m.school_id = :school and m.person_id = a.person_id
-  and m.managed
+where m.district_id = :district and m.school_id = :school and m.managed
+  and m.person_id = any(array(select person_id from applying where action = 'archive'))
 """
+"""The array is looked up by key. A join reads all staged rows for each member of a school without statistics."""
 MANAGE_MEMBERSHIPS = """
 update membership m set managed = true, revision = m.revision + 1, updated_at = now()
 from counting c

@@ -251,7 +251,7 @@ def _members(several: bool, *, some: bool) -> str:
     people = "candidate k join membership m on m.person_id = k.person_id" if some else "membership m"
     return (
         f"select {own}, {_YEARS}, {_ARCHIVED_DAYS}, {contact}, e.contacts from {people} "  # noqa: S608
-        "left join contact c on (c.district_id, c.school_id, c.person_id) = (m.district_id, m.school_id, m.person_id) "
-        f"and c.place = 1 left join lateral ({more}) e on true "
+        "left join lateral (select * from contact where district_id = m.district_id and school_id = m.school_id "
+        f"and person_id = m.person_id and place = 1 offset 0) c on true left join lateral ({more}) e on true "
         "where m.district_id = {district} and m.school_id = {school} order by m.person_id"
     )

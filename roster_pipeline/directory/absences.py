@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-import pandas as pd
 from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory.lasting_decisions import STAYS
@@ -180,13 +179,11 @@ def absent_members(
     return conn.execute(text(ABSENT), given | owner | {"by_enrollment": by_enrollment}).all()
 
 
-def recent_losses(conn: Connection, school: SchoolRow, *, lately: int, long: int) -> pd.DataFrame:
+def recent_losses(conn: Connection, school: SchoolRow, *, lately: int, long: int) -> Sequence[Row[Any]]:
     """role, grade, here (active people that the sync manages), lately and long (people who were lost in so many days):
     a row for each role and grade."""
     given = school.ids | {
         "zone": school.settings.time_zone, "losses": list(LOSSES),
         "lately": lately, "long": long, "stays": STAYS.days,
     }  # fmt: skip
-    rows = conn.execute(text(LOST), given).all()
-    found = pd.DataFrame(rows, columns=["role", "grade", "here", "lately", "long"])
-    return found.astype({"role": "str", "grade": "str", "here": "int64", "lately": "int64", "long": "int64"})
+    return conn.execute(text(LOST), given).all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
@@ -109,7 +109,7 @@ def plan_stats_of(
     today: date,
     missing_part: Collection[str] = (),
     never_listed: Collection[int] = (),
-    recent: pd.DataFrame | None = None,
+    recent: Sequence[Sequence[Any]] | None = None,
 ) -> PlanStats:
     """Collect the numbers of one plan, after its witnesses answered. roster: with the records of settled people.
     missing_part: records of a part of a file that the new one may lack. never_listed: people in no list of the present

@@ -9,12 +9,17 @@ Everybody counts for `LATELY`. For longer, the students of the highest grade cou
 schools, a class that graduates leaves one by one, over a month.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.frames import persons_of
+from roster_pipeline.identity.directory_frames import numbers_of
 from roster_pipeline.planning.snapshot_guards import YEARS
 from roster_pipeline.vocabulary import Role
 
@@ -36,31 +41,43 @@ class Loss:
 
 
 def losses_of(
-    recent: pd.DataFrame, archived: pd.DataFrame, managed: pd.DataFrame, announced: frozenset[int]
+    recent: Sequence[Sequence[Any]], archived: pd.DataFrame, managed: pd.DataFrame, announced: frozenset[int]
 ) -> dict[str, tuple[Loss, ...]]:
     """The losses of each role of which a plan archives somebody, in both times.
 
     recent: as `directory/absences.py` returns it. archived: the rows that archive somebody, without announced
     leavers. managed: as in `DirectoryFrames`. announced: leavers who are gone. They count as if they had left before.
     """
-    going, left = managed.loc[persons_of(archived)], managed[managed.index.isin(announced)]
+    going, left = (_by_grade(managed, people) for people in (persons_of(archived).tolist(), list(announced)))
     losses: dict[str, tuple[Loss, ...]] = {}
-    for role in going["role"].unique().tolist():
-        parts = [frame[frame["role"] == role] for frame in (recent, going, left)]
-        highest = highest_grade(parts[0]) if role == Role.STUDENT else ""
-        others = [part[part["grade"] != highest] for part in parts]
-        losses[role] = (_loss(LATELY, *parts, all_grades=True), _loss(LONG, *others, all_grades=not highest))
+    for role in dict.fromkeys(role for role, _ in going):
+        lines = [line for line in recent if line[0] == role]
+        highest = highest_grade(lines) if role == Role.STUDENT else ""
+        losses[role] = (_loss(LATELY, role, "", lines, going, left), _loss(LONG, role, highest, lines, going, left))
     return losses
 
 
-def _loss(days: int, recent: pd.DataFrame, going: pd.DataFrame, left: pd.DataFrame, *, all_grades: bool) -> Loss:
-    before = int(recent["lately" if days == LATELY else "long"].sum())
-    of = before + int(recent["here"].sum()) - len(left)
-    return Loss(days, before + len(going), len(going), of, all_grades)
+def _by_grade(managed: pd.DataFrame, people: list[int]) -> Counter[tuple[str, Any]]:
+    """How many of these people there are by role and grade."""
+    theirs = np.isin(numbers_of(managed.index), people)
+    return Counter(zip(managed["role"].array[theirs], managed["grade"].array[theirs], strict=True))
 
 
-def highest_grade(recent: pd.DataFrame) -> str:
+def _loss(days: int, role: str, highest: str, lines: Sequence[Sequence[Any]], *plans: Counter[tuple[str, Any]]) -> Loss:
+    """highest: the grade that does not count, if there is one. plans: who goes now, and who was announced."""
+    lines = [line for line in lines if not highest or line[1] != highest]
+    now, left = (
+        sum(many for (of, grade), many in plan.items() if of == role and not (highest and grade == highest))
+        for plan in plans
+    )
+    before = sum(lately if days == LATELY else long for *_, lately, long in lines)
+    return Loss(days, before + now, now, before + sum(line[2] for line in lines) - left, not highest)
+
+
+def highest_grade(lines: Sequence[Sequence[Any]]) -> str:
     """The highest grade of students who are here or lost; "" if they are all in one. One or two people are no grade."""
-    people = (recent["here"] + recent["long"]).groupby(recent["grade"]).sum()
-    grades = [str(grade) for grade in people.index[people > TOO_FEW] if grade in YEARS]
+    people: Counter[str] = Counter()
+    for _, grade, here, _, long in lines:
+        people[grade] += here + long
+    grades = [grade for grade, many in people.items() if many > TOO_FEW and grade in YEARS]
     return max(grades, key=YEARS.__getitem__) if len(grades) > 1 else ""

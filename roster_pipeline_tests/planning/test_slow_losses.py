@@ -11,17 +11,12 @@ Line = tuple[str, str | None, int, int, int]
 """role, grade, people here, lost in two weeks, lost in two months."""
 
 
-def recent(*lines: Line) -> pd.DataFrame:
-    found = pd.DataFrame(list(lines), columns=["role", "grade", "here", "lately", "long"])
-    return found.astype({"role": "str", "grade": "str"})
-
-
 def losses(lines: list[Line], going: list[tuple[str, str | None]], announced: int = 0) -> dict[str, tuple[Loss, ...]]:
     """The plan archives somebody of each of these roles and grades; the last ones were announced."""
     managed = pd.DataFrame(going, columns=["role", "grade"], index=range(1, len(going) + 1)).astype("str")
     surprising = len(going) - announced
     archived = pd.DataFrame({"person_id": pd.array(range(1, surprising + 1), dtype="Int64")})
-    return losses_of(recent(*lines), archived, managed, frozenset(managed.index[surprising:]))
+    return losses_of(lines, archived, managed, frozenset(managed.index[surprising:]))
 
 
 NINE, TEN, ELEVEN = (("student", grade) for grade in ("09", "10", "11"))
@@ -74,6 +69,6 @@ def test_only_roles_that_lose_somebody_now_are_counted_and_only_students_have_a_
     ids=["by year", "before the first year", "one grade", "one or two are no grade", "no year", "nobody"],
 )
 def test_which_grade_is_the_highest(grades: dict[str, int], highest: str) -> None:
-    here = recent(*(("student", grade, many, 0, 0) for grade, many in grades.items()))
-    gone = recent(*(("student", grade, 0, 0, many) for grade, many in grades.items()))
+    here = [("student", grade, many, 0, 0) for grade, many in grades.items()]
+    gone = [("student", grade, 0, 0, many) for grade, many in grades.items()]
     assert highest_grade(here) == highest_grade(gone) == highest

@@ -57,8 +57,7 @@ def lost(school: School) -> dict[str, int]:
     """The lost students by grade."""
     row = school.database.call(tenants.get_school, "alder")
     found = school.database.call(recent_losses, row, lately=14, long=60)
-    students = found[(found["role"] == "student") & (found["long"] > 0)]
-    return dict(zip(students["grade"], students["long"].tolist(), strict=True))
+    return {line.grade: line.long for line in found if line.role == "student" and line.long}
 
 
 def test_a_slow_loss_waits_once_a_fifth_was_archived_and_begins_anew_after_an_approval(school: School) -> None:

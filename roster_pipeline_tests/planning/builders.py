@@ -352,13 +352,16 @@ def _unmarked(value: Any, mark: re.Pattern[str]) -> Any:
 
 
 def _frame(rows: dict[int, dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
-    held = deepcopy(list(rows.values()))
-    values = {name: [row.get(name) for row in held] for name in columns}
+    values = {name: [_own(row.get(name)) for row in rows.values()] for name in columns}
     typed = {
         name: pd.array(given, dtype=_TYPES[name]) if name in _TYPES else column_of(strings(given))
         for name, given in values.items()
     }
     return pd.DataFrame(typed, index=pd.Index(list(rows), dtype="int64"))
+
+
+def _own(value: Any) -> Any:
+    return deepcopy(value) if isinstance(value, (dict, list)) else value
 
 
 def _texts(rows: list[dict[str, Any]], *columns: str) -> pd.DataFrame:

@@ -54,8 +54,9 @@ def judged(
     """A sync with these changed records: its rows with their guards, and its verdict."""
     users = [*(record(place, **changed.get(place, {})) for place in range(PEOPLE)), *newcomers]
     told = cleaned(users, settings, [parent(place) for place in range(PEOPLE)])
-    plan = make_plan(told.roster, directory.frames(), settings, COMPLETE).witnessed(None)
-    facts = plan_stats_of(plan, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
+    frames = directory.frames()
+    plan = make_plan(told.roster, frames, settings, COMPLETE).witnessed(None)
+    facts = plan_stats_of(plan, told.roster, told.rejected, frames, COMPLETE, pd.DataFrame(), TODAY)
     verdict = judge(plan, facts, settings.guards)
     return plan.rows.assign(guard=verdict.row_guards), verdict
 

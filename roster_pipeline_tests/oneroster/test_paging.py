@@ -273,9 +273,10 @@ def test_a_server_that_divides_the_offset_by_the_limit_is_found_out(page_size: i
     assert (learned["limit"], learned["aligned"]) == (min(page_size, 60), True)
 
 
-def test_the_same_server_is_found_out_if_it_drops_a_record_of_its_first_page() -> None:
+@pytest.mark.parametrize("most", [1000, 33])
+def test_the_same_server_is_found_out_if_its_pages_have_an_unusual_size(most: int) -> None:
     def answer(query: Mapping[str, str]) -> Any:
-        asked = int(query.get("limit", 100))
+        asked = min(int(query.get("limit", 100)), most)
         number = int(query.get("offset", 0)) // asked
         return {"users": [one for one in PEOPLE[number * asked : (number + 1) * asked] if one != PEOPLE[7]]}
 
@@ -405,6 +406,30 @@ def test_a_server_that_drops_a_whole_page_has_not_ended(dropped: list[int]) -> N
         return JSONResponse({"users": [one for one in window(query) if one["sourcedId"] not in hidden]})
 
     assert told_of(answer).problems == ("empty-page-inside",)
+
+
+def test_a_page_that_was_announced_is_looked_for_although_the_list_seems_to_end() -> None:
+    def answer(query: Mapping[str, str]) -> JSONResponse:
+        more = int(query.get("offset", 0)) + int(query["limit"]) < len(PEOPLE)
+        shown = [one for one in window(query) if one in PEOPLE[:3] or one in PEOPLE[100:]]
+        return JSONResponse(
+            {"users": shown}, headers={"Link": '<https://x/users?offset=50>; rel="next"'} if more else {}
+        )
+
+    assert told_of(answer).problems == ("empty-page-inside",)
+
+
+def test_a_reading_is_not_complete_if_one_that_broke_off_was_longer() -> None:
+    asked: list[Any] = []
+
+    def answer(query: Mapping[str, str]) -> Any:
+        asked.append(query)
+        shown = [one for place, one in enumerate(PEOPLE) if place % 13 < 3 and one in window(query)]
+        return {"users": shown + shown[:1] if len(asked) < 4 else shown}
+
+    pulled = told_of(answer)
+    assert "read-again:list-moved" in pulled.proof.notes
+    assert "empty-page-inside" in pulled.problems
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])

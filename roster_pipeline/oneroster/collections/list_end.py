@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from roster_pipeline.oneroster.collections.collection import Collection
-from roster_pipeline.oneroster.collections.paging import ROUND_CAP, Page, Progress
+from roster_pipeline.oneroster.collections.paging import Page, Progress
 from roster_pipeline.oneroster.collections.proof import Hashes, ListingProof, Repetitions, SeenIds, hashes
 from roster_pipeline.oneroster.collections.response_body import RANGE
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, PagingBroken, RequestRefused, ServerFailed
@@ -47,14 +47,13 @@ def pages_by_number(collection: Collection, progress: Progress, page: Page) -> b
 
     page: the second page. If so, habits are changed in place, so that the listing goes on that way.
     """
-    habits, limit, size = collection.habits, page.limit or 0, len(page.records)
-    if habits.aligned or size > limit or not progress.begins_anew(page):
+    habits, size = collection.habits, len(page.records)
+    if habits.aligned or size > (page.limit or 0) or not progress.begins_anew(page):
         return False
-    step = limit if size % ROUND_CAP else size  # of another size, some of its records may have been dropped
-    probe = collection.page(step, step)
+    probe = collection.page(size, size)
     if not probe.records or hashes(probe.records[:1])[0] == progress.first_record:
         return False
-    habits.limit, habits.aligned = step, True
+    habits.limit, habits.aligned = size, True
     return True
 
 
@@ -190,13 +189,14 @@ def _note_hidden_pages(
 ) -> None:
     """Note a problem if an earlier reading was longer (by one: somebody has just left), or if new records follow the
     end, at a server that drops records after paging: where it drops a whole page, the list looks as if it ended. A
-    total would have shown that."""
+    total would have shown that. Such a page may be announced; some servers announce one after every page."""
     if progress.total is not None and not progress.low:
         return
-    habits, hidden = collection.habits, proof.records < repetitions.most - 1
-    for pages in BEYOND if not habits.linked and (progress.uneven or proof.duplicates) else ():
+    habits, hidden, last = collection.habits, proof.records < repetitions.most - 1, progress.last
+    step = last.limit if last is not None and last.has_next else None
+    for pages in BEYOND if not habits.linked and (step or progress.uneven or proof.duplicates) else ():
         with suppress(NotOffered, RequestRefused, ServerFailed):
-            offset = habits.aligned_to(progress.offset + pages * progress.longest)
+            offset = habits.aligned_to(progress.offset + pages * (step or progress.longest))
             hidden = hidden or not seen.has(hashes(collection.page(offset).records)).all()
     if hidden:
         proof.note("empty-page-inside")
@@ -262,7 +262,6 @@ def judge_end(
     if not proof.problems:
         _note_hidden_pages(collection, progress, proof, repetitions, seen)
         _note_round_end(collection, progress, proof, seen)
-    repetitions.most = max(repetitions.most, proof.records)
     if whole:
         _compare_with_earlier_ends(collection, progress, proof)
 

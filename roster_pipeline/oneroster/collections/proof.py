@@ -258,10 +258,9 @@ class Repetitions:
     def __init__(self) -> None:
         self.page_size: int | None = None  # of this reading; None is the usual one
         self.total_moved = False  # in an earlier reading
-        self.most = 0  # records of an earlier reading
-        self._compares = False
-        self._repeated = False
-        self._longest = 0
+        self.most = 0  # records of an earlier reading, also of one that broke off
+        self._compares = self._repeated = False
+        self._longest = self._records = 0
         self._ids: list[Hashes] = []
         self._contents: list[Hashes] = []
 
@@ -269,13 +268,13 @@ class Repetitions:
         """Begin a reading. It compares contents if the last one found repeated ids."""
         if self._repeated and self._longest > 1:
             self.page_size = max(1, self._longest * 6 // 7)
-        self._compares = self._repeated
-        self._repeated, self._longest = False, 0
+        self.most, self._compares = max(self.most, self._records), self._repeated
+        self._repeated, self._longest, self._records = False, 0, 0
         self._ids, self._contents = [], []
 
     def look(self, values: Hashes, records: Sequence[Any], repeated: int) -> None:
         """Add a page. values: hashes of its ids. repeated: how many of its records had come before."""
-        self._longest = max(self._longest, len(records))
+        self._longest, self._records = max(self._longest, len(records)), self._records + len(records) - repeated
         self._repeated = self._repeated or repeated > 0
         if self._compares:
             self._ids.append(values)

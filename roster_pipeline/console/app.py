@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from roster_pipeline.console import glossary, middleware  # noqa: F401
+from roster_pipeline.console import middleware
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.openid import ProviderAway
 from roster_pipeline.console.page import ROUTES, database, page, route
@@ -25,6 +25,7 @@ from roster_pipeline.console.pages import (  # noqa: F401
     access,
     connection_tests,
     districts,
+    glossary,
     history,
     holds,
     people_pages,

@@ -1,12 +1,13 @@
 """The help page and docs/glossary.md have every word of the glossary, and pages lead to the word of their heading."""
 
 import re
+import runpy
 from html import unescape
 from importlib import import_module
 from pathlib import Path
 
 import roster_pipeline.console
-from roster_pipeline.console.glossary import glossary, markdown
+from roster_pipeline.console.pages.glossary import glossary
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import Browser, Console
@@ -67,8 +68,8 @@ def test_every_word_has_one_line() -> None:
 
 
 def test_the_page_is_made_of_the_words() -> None:
-    made = "python -m roster_pipeline.console.glossary > docs/glossary.md"
-    assert PAGE.read_text(encoding="utf-8") == markdown(), made
+    made = runpy.run_path(str(PAGE.with_name("glossary_page.py")))["markdown"]()
+    assert PAGE.read_text(encoding="utf-8") == made, "run: python docs/glossary_page.py"
 
 
 def test_every_name_of_the_glossary_is_in_the_code() -> None:

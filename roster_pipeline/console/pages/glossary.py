@@ -1,9 +1,5 @@
-"""The words of the domain, for the help page, and for docs/glossary.md, which is made of them.
+"""The words of the domain, for the help page; `docs/glossary_page.py` makes docs/glossary.md of them."""
 
-python -m roster_pipeline.console.glossary > docs/glossary.md
-"""
-
-import sys
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -41,24 +37,7 @@ def glossary() -> dict[str, list[Word]]:
     return found
 
 
-def markdown() -> str:
-    """The page of the documentation."""
-    lines = [
-        "# Glossary",
-        "",
-        "Each word of the domain, in one line. The last column has its name in the code, if there is one.",
-    ]
-    for title, words in glossary().items():
-        lines += ["", f"## {title}", "", "| Word | Meaning | In the code |", "|---|---|---|"]
-        lines += [f"| {word.name} | {word.meaning} | {f'`{word.code}` ' if word.code else ''}|" for word in words]
-    return "\n".join(lines) + "\n"
-
-
 @route("/help", "GET")
 def show(request: Request) -> Response:
     """The glossary; each word has an anchor, to which other pages link."""
     return page(request, "help.html", glossary=glossary())
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown())

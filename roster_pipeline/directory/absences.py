@@ -102,14 +102,17 @@ with approved as materialized (
     select role, max(at) filter (where settles) as settled_at, array_agg(at) as moments from approved group by role
 )
 select m.role, m.grade,
-    count(*) filter (where m.status = 'active') as here,
-    count(*) filter (where m.status <> 'active' and m.archived_at > now() - make_interval(days => :lately)) as lately,
-    count(*) filter (where m.status <> 'active') as long
-from membership m
+    count(*) filter (where m.here) as here,
+    count(*) filter (where not m.here and m.archived_at > now() - make_interval(days => :lately)) as lately,
+    count(*) filter (where not m.here) as long
+from (
+    select *, status = 'active' or person_id = any(cast(:back as bigint[])) as here from membership
+    where district_id = :district and school_id = :school
+) m
 left join of_role r on r.role = m.role
 left join announced_leaver a on (a.district_id, a.school_id, a.person_id) = (m.district_id, m.school_id, m.person_id)
     and (m.archived_at at time zone :zone)::date between a.day and a.day + :stays
-where m.district_id = :district and m.school_id = :school and (
+where (
     (m.status = 'active' and m.managed)
     or (m.archived_by = 'sync' and m.archived_at > now() - make_interval(days => :long) and a.person_id is null
         and m.archived_at > coalesce(r.settled_at, '-infinity') and m.archived_at <> all(coalesce(r.moments, '{}')))
@@ -117,9 +120,9 @@ where m.district_id = :district and m.school_id = :school and (
 group by m.role, m.grade
 """
 """People are lost if a sync archived them and nobody looked at that: not with an approval, and not as announced
-leavers. Nobody is lost any more who came back. If somebody approves archivals because of their number (`LOSSES`), the
-count of this role begins anew. A sync archives people and writes its own line in one transaction, so both have the same
-time. An approved sync is one whose lines of the verdict were held."""
+leavers. Nobody is lost any more who came back, or whom the plan restores. If somebody approves archivals because of
+their number (`LOSSES`), the count of this role begins anew. A sync archives people and writes its own line in one
+transaction, so both have the same time. An approved sync is one whose lines of the verdict were held."""
 
 
 def in_earlier_snapshots(
@@ -179,11 +182,13 @@ def absent_members(
     return conn.execute(text(ABSENT), given | owner | {"by_enrollment": by_enrollment}).all()
 
 
-def recent_losses(conn: Connection, school: SchoolRow, *, lately: int, long: int) -> Sequence[Row[Any]]:
+def recent_losses(
+    conn: Connection, school: SchoolRow, *, lately: int, long: int, back: Sequence[int] = ()
+) -> Sequence[Row[Any]]:
     """role, grade, here (active people that the sync manages), lately and long (people who were lost in so many days):
-    a row for each role and grade."""
+    a row for each role and grade. back: people whom the plan restores. They are here."""
     given = school.ids | {
         "zone": school.settings.time_zone, "losses": list(LOSSES),
-        "lately": lately, "long": long, "stays": STAYS.days,
+        "lately": lately, "long": long, "stays": STAYS.days, "back": list(back),
     }  # fmt: skip
     return conn.execute(text(LOST), given).all()

@@ -35,6 +35,7 @@ from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.plan_input import PlanInput, TakenOver
 from roster_pipeline.sync.second_witness import ask_for_absent
 from roster_pipeline.sync.source_age import maybe_lost, snapshot_facts
+from roster_pipeline.vocabulary import RESTORE
 
 MOST_TRIES = 5
 """Each try plans against the directory of then; more would mean that something writes without pause."""
@@ -202,7 +203,8 @@ def _compared(
         history = usual_sizes(history, earlier, gone)
     lost, absent = maybe_lost(database, school.connection, plan.absent["sourced_ids"]), persons_of(plan.absent).tolist()
     unseen = database.call(never_listed, *of_snapshot, absent) if absent else set()
-    recent = database.call(recent_losses, school, lately=LATELY, long=LONG) if absent else None
+    back = persons_of(plan.rows)[(plan.rows["action"] == RESTORE).to_numpy(dtype=bool)].tolist()
+    recent = database.call(recent_losses, school, lately=LATELY, long=LONG, back=back) if absent else None
     stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today, lost, unseen, recent)
     return given, plan, replace(stats, unlike=unlike)
 

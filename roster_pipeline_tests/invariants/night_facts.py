@@ -86,13 +86,17 @@ def _losses(model: Model, school: str, rows: list[Row], announced: set[int]) -> 
     going = [
         row.person for row in rows if row.action == "archive" and row.person and row.person.serial not in announced
     ]
-    members = [person.members[school] for person in model.people if school in person.members]
-    lost = [member for member in members if member.lost]
+    of_rows = {row.person.serial for row in rows if row.action == "restore" and row.person}
+    once = [person for person in model.people if school in person.members and person.members[school].lost]
+    back, lost = (
+        [person.members[school] for person in once if (person.serial in of_rows) is restored]
+        for restored in (True, False)
+    )
     known = [person.members[school] for person in model.managed(school)]
-    here = [person.members[school] for person in model.managed(school) if person.serial not in announced]
+    here = [*(person.members[school] for person in model.managed(school) if person.serial not in announced), *back]
     found: dict[str, list[tuple[int, int]]] = {}
     for role in {person.members[school].role for person in going}:
-        grades = Counter(each.grade for each in (*known, *lost) if each.role == role and each.grade is not None)
+        grades = Counter(each.grade for each in (*known, *back, *lost) if each.role == role and each.grade is not None)
         years = sorted(grade for grade, many in grades.items() if many > FEW)
         highest = years[-1] if len(years) > 1 and role == "student" else None
         for left_out in (None, highest):

@@ -84,6 +84,16 @@ def test_whoever_comes_back_is_not_lost(school: School) -> None:
     assert lost(school) == {}
 
 
+def test_whoever_comes_back_in_the_same_sync_is_not_lost(school: School) -> None:
+    everybody = list(school.source.users)
+    assert lose(school, 8) == 0
+    school.source.users = everybody
+    reasons = leave(school, 18, 19, 21)
+    assert list(reasons.values()).count("returned") == 8
+    assert not school.guards
+    assert "st18" not in school.present
+
+
 def test_archivals_of_long_ago_do_not_count(school: School) -> None:
     assert lose(school, 8) == 0
     days_pass(school, 52)

@@ -167,10 +167,18 @@ def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     """Guards on the snapshot as a whole. Each holds every change of the school."""
     for role, (new, known) in stats.rekeyed.items():
         if new > TOO_FEW and new > guards.rekeyed_share * known:
+            conflicts = stats.conflicting.get(role, 0)
             message = (
-                f"{new} of {known} known {role_name(role)} came with a new id while number, e-mail or name still "
-                "match. If the SIS changed its ids, approve to link the new ones."
+                f"{new} of {known} known {role_name(role)} came with a new id while number, e-mail or name still match."
             )
+            if conflicts < new:
+                message += " If the SIS changed its ids, approve to link the new ones."
+            if conflicts:
+                message += (
+                    f" {'All' if conflicts == new else conflicts} of them are conflicts, which no approval links. If "
+                    "their numbers are new too, let the connection take numbers from a field that nobody has, and sync "
+                    "again."
+                )
             yield Finding("rekeyed", message, new / known, guards.rekeyed_share, about=role, people={role: new})
     for role, (doubted, known) in stats.reassigned.items():
         if doubted > TOO_FEW and doubted > guards.rekeyed_share * known:

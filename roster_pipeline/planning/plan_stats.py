@@ -40,7 +40,8 @@ class PlanStats:
     history: one row per good snapshot, newest last, a column per role. counts: people in this roster. managed: active
     members that the sync manages. records: records of the role, used or not. rejected: those of them that were not
     used. contradictions: people that the SIS still answers for. unwitnessed: archivals for which nobody was asked.
-    rekeyed: (known people found under a new id, known people found). reassigned: (active members whose id seems to
+    rekeyed: (known people found under a new id, known people found). conflicting: those under a new id who are in a
+    conflict. reassigned: (active members whose id seems to
     belong to somebody else now, active members found); a SIS may give the ids of people who left to new people.
     claimed: people of another connection who get a role here. without_org: active members whose records all came
     without an org. school: the school as a whole. moved: keys that move between known people. of_kind: students who
@@ -65,6 +66,7 @@ class PlanStats:
     awaits_approval: bool = False
     without_org: dict[str, int] = field(default_factory=dict)
     reassigned: dict[str, tuple[int, int]] = field(default_factory=dict)
+    conflicting: dict[str, int] = field(default_factory=dict)
     claimed: dict[str, int] = field(default_factory=dict)
     school: WholeSchool = field(default_factory=WholeSchool)
     moved: Moved = field(default_factory=Moved)
@@ -77,7 +79,10 @@ class PlanStats:
     losses: dict[str, tuple[Loss, ...]] = field(default_factory=dict)
 
 
-_OF_ROWS = ("counts", "managed", "records", "rejected", "rekeyed", "without_org", "reassigned", "claimed", "school")
+_OF_ROWS = (
+    "counts", "managed", "records", "rejected", "rekeyed", "conflicting", "without_org", "reassigned", "claimed",
+    "school",
+)  # fmt: skip
 """The numbers that depend only on the rows of a plan, its roster and its directory."""
 
 
@@ -119,6 +124,7 @@ def plan_stats_of(
     managed = tally(directory.managed["role"])
     records = truth(pc.is_in(strings(roster["record_status"]), value_set=_COUNTED_STATUSES))
     rows = plan.rows
+    new_id = rows["matched_by"] != "link"
     archives = flags_of(rows["action"] == "archive")
     there = {role: managed[role] + plan.settled.get(role, 0) for role in roles}
     gone = announced_gone(rows, directory.announced)
@@ -136,7 +142,13 @@ def plan_stats_of(
         contradictions=int((surprising & flags_of(rows["reason"] == "sis_still_answers")).sum()),
         today=today,
         first_sync=plan.first_sync,
-        rekeyed=_shares(plan, directory.known_people, rows["matched_by"] != "link"),
+        rekeyed=_shares(plan, directory.known_people, new_id),
+        conflicting={
+            role: people
+            for role, (people, _) in _shares(
+                plan, directory.known_people, new_id & (rows["action"] == "conflict")
+            ).items()
+        },
         unwitnessed=int((archives & flags_of(rows["witness"].isna())).sum()),
         awaits_approval=plan.awaits_approval,
         reassigned=_shares(plan, directory.active_people, rows["reason"] == ID_REASSIGNED),

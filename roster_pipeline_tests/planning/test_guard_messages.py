@@ -56,6 +56,11 @@ def case(
 
 LOST = {"known": 400, "missing": 23, "calm_known": 200, "calm_missing": 9, "unusual": 0, "large": [1]}
 MOVES = {"known": 2000, "mixed_up": 0, "slipped": False, "emptied": 0, "joining": 0, "with": 0, "schools": 0}
+NEW_IDS = "came with a new id while number, e-mail or name still match."
+CONFLICTS = (
+    "are conflicts, which no approval links. If their numbers are new too, let the connection take numbers from a "
+    "field that nobody has, and sync again."
+)
 INCOMPLETE, WINDOW = "The list from the SIS is not complete: ", {"first": TODAY, "last": date(2026, 3, 9)}
 SAID = [
     case(("incomplete_snapshot", f"{INCOMPLETE}a page is missing; totals drift. So nobody is archived.", 1, 0),
@@ -89,6 +94,11 @@ SAID = [
     case(("rekeyed", "50 of 200 known students came with a new id while number, e-mail or name still match. "
                      "If the SIS changed its ids, approve to link the new ones.", 0.25, 0.2),
          rekeyed={"student": (50, 200)}),
+    case(("rekeyed", f"50 of 200 known students {NEW_IDS} If the SIS changed its ids, approve to link the new ones. "
+                     f"2 of them {CONFLICTS}", 0.25, 0.2),
+         rekeyed={"student": (50, 200)}, conflicting={"student": 2}),
+    case(("rekeyed", f"50 of 200 known students {NEW_IDS} All of them {CONFLICTS}", 0.25, 0.2),
+         rekeyed={"student": (50, 200)}, conflicting={"student": 50}),
     case(("reassigned_ids", "50 of 200 known students have an id that is somebody else's now. "
                             "If the SIS gave out its ids again, its data about the others may be wrong too.",
           0.25, 0.2),

@@ -80,6 +80,8 @@ def test_people_of_another_sis_with_other_ids_and_numbers_stay_who_they_are(
     point(school, other)
     assert set(school.sync().values()) == {"match_contradicted"}
     assert "rekeyed" in school.guards, "its advice says what follows here"
+    found = school.rows("select findings from verdict where plan_id = (select max(id) from plan)")
+    assert "All of them are conflicts" in str(found)
     school.set_connection(student_number_from="metadata:none")
     school.sync()
     newest = school.value("select max(id) from plan")

@@ -45,8 +45,10 @@ select m.person_id, {", ".join(f"p.{name}" for name in PERSON_FIELDS)}, p.number
        {", ".join(f"c.{name.removeprefix('contact_')} as {name}" for name in CONTACT_FIELDS)}
 from membership m
 join person p on p.id = m.person_id and p.district_id = m.district_id
-left join contact c
-    on c.district_id = m.district_id and c.school_id = m.school_id and c.person_id = m.person_id and c.place = 1
+left join lateral (
+    select * from contact
+    where district_id = m.district_id and school_id = m.school_id and person_id = m.person_id and place = 1 offset 0
+) c on true
 where m.district_id = :district and m.school_id = :school
   and m.status = coalesce(cast(:status as text), m.status) and m.role = coalesce(cast(:role as text), m.role)
   and (cast(:people as bigint[]) is null or m.person_id = any(:people))

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from roster_pipeline import safe_csv
 from roster_pipeline import sync as syncs
 from roster_pipeline.cli.output import in_plain_words, note, wrong_settings
 from roster_pipeline.directory import database as databases
@@ -121,6 +122,14 @@ def explained(problem: Exception) -> tuple[str, int]:
         named = f"{problem.filename} cannot be used: {problem.strerror}.\nCheck that it exists and that you may use it."
         return named if problem.filename else str(problem), FAILED
     return str(syncs.explain("roster", problem)), FAILED
+
+
+def text_of(path: Path) -> str:
+    """The text of a file that somebody names. Raises CommandError if it is not in UTF-8."""
+    try:
+        return path.read_text(safe_csv.ENCODING)
+    except UnicodeDecodeError:
+        raise CommandError(f"{path} is not a text in UTF-8.\nSave it as CSV UTF-8.", WRONG_USAGE) from None
 
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done, but a person has to look."

@@ -10,13 +10,13 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 
-from roster_pipeline.cli.commands import WRONG_USAGE, CommandError
+from roster_pipeline.cli.commands import WRONG_USAGE, CommandError, text_of
 from roster_pipeline.cli.connections import warn_untested
 from roster_pipeline.cli.output import note, wrong_settings
 from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, new_school, school_settings
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.safe_csv import ENCODING, plain_cell
+from roster_pipeline.safe_csv import plain_cell
 from roster_pipeline.services.school_changes import NewSchool, add_schools
 from roster_pipeline.services.settings_changes import FieldError, runs_untested
 from roster_pipeline.settings.fields import Setting
@@ -120,10 +120,7 @@ def read_schools(
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of every line that is not empty."""
-    try:
-        content = path.read_text(ENCODING)
-    except UnicodeDecodeError:
-        raise CommandError(f"{path} is not UTF-8.\nSave it as CSV UTF-8.", WRONG_USAGE) from None
+    content = text_of(path)
     first = content.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(content.splitlines(keepends=True), delimiter=delimiter, strict=True)

@@ -24,6 +24,7 @@ from roster_pipeline.cli.commands import (
     given_reason,
     group,
     open_directory,
+    text_of,
     who_asks,
 )
 from roster_pipeline.cli.output import (
@@ -201,7 +202,7 @@ def add(
     who: Who = None,
 ) -> None:
     """Announce people who leave on a day. An announcement archives nobody."""
-    words = "\n".join([*(people or ()), *([file.read_text(encoding="utf-8-sig")] if file else [])])
+    words = "\n".join([*(people or ()), *([text_of(file)] if file else [])])
     given = {"who": who_asks(who), "reason": given_reason(reason)}
     with open_directory() as database, database.begin() as conn:
         done = decisions.announce(conn, tenants.get_school(conn, key), words, leaves.date(), **given)

@@ -42,6 +42,7 @@ MOST = 2000
 """How many entries a list may have: the leavers of a large school."""
 LONGEST = timedelta(days=400)
 SEPARATORS = re.compile(r"[\s,;]+")
+_OF_A_BINARY = re.compile(r"[\x01-\x08\x0e-\x1b\x7f]")
 LONGEST_RAISE = timedelta(days=92)
 """The longest raise of a limit. If a limit has to be higher for longer than a term, change the setting."""
 RAISABLE = (
@@ -225,6 +226,8 @@ def words_of(text: str) -> list[str]:
 def announce(conn: Connection, school: tenants.SchoolRow, text: str, day: date, *, who: str, reason: str) -> Announced:
     """Announce the active people of a school that a list names; entries that do not fit exactly one are left out.
     Raises FieldError for an empty or too long list, a day too far away, or no reason; it repeats no entry."""
+    if _OF_A_BINARY.search(text):
+        raise FieldError("people", "This is not a list in plain text. Save it as CSV, and choose that file.")
     words = words_of(text)
     today = datetime.now(school.settings.zone).date()
     if not words or len(words) > MOST:

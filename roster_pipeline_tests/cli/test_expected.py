@@ -1,6 +1,7 @@
 """Announcements on the command line: people added by hand, pauses, limits, leavers, rows left out."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,11 @@ def test_what_is_wrong_changes_nothing_and_says_why(
     assert (answer.code, said in " ".join(answer.err.replace("│", " ").split())) == (code, True), answer.err
     assert "Traceback" not in answer.err
     assert shared_school("audit", "--json").data == before
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_a_file_of_leavers_in_another_encoding_is_refused(shared_school: Roster, tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "leavers.csv"
+    file.write_text("M\u00fcller\n4711\n", encoding)
+    answer = shared_school("leavers", "add", "oak", "--file", file, "--day", NEXT_WEEK, *WHY)
+    assert (answer.code, answer.err.splitlines()[1:]) == (2, ["Save it as CSV UTF-8."])

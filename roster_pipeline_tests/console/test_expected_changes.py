@@ -101,7 +101,11 @@ def test_leavers_are_announced_by_number_or_id(
     )
     sync_rows(database, foreign, newcomer("f1", "Stranger", changes={"number": "99"}))
     leaves = {"day": SOON.isoformat(), "reason": "the last class"}
-    for wrong in ({"people": " "}, *({"people": "77", "reason": reason} for reason in UNUSABLE)):
+    for wrong in (
+        {"people": " "},
+        {"people": "PK\3\4\x14 77 grace"},
+        *({"people": "77", "reason": reason} for reason in UNUSABLE),
+    ):
         assert owner.send_form("/schools/lincoln/leavers", leaves | wrong).status_code == 400
     page = owner.send_form("/schools/lincoln/leavers", leaves | {"people": "077, grace\n99 family@zyxpoison.example"})
     said = words_of(page.text)

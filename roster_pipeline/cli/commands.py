@@ -79,6 +79,12 @@ class CommandError(Exception):
 class ErrorHandlingGroup(TyperGroup):
     """`roster` itself: turns every exception of a command into one message and an exit code."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse what nobody could store or find. Raises BadParameter."""
+        if not all(map(_in_utf_8, args)):
+            raise typer.BadParameter("the command is not in UTF-8; set the terminal to UTF-8, or rename the file")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command. Wrong usage and deliberate exits are raised again; every other exception becomes a
         message."""
@@ -263,7 +269,14 @@ def read_secret(source: str | None, variable: str | None, *, ask: bool) -> str |
 def _not_empty(secret: str) -> str:
     if not secret:
         raise typer.BadParameter("the Client Secret is empty")
+    if not _in_utf_8(secret):
+        raise typer.BadParameter("the Client Secret is not in UTF-8")
     return secret
+
+
+def _in_utf_8(text: str) -> bool:
+    """Whether a text from outside was in UTF-8. Python keeps other bytes as surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def valid_key(key: str) -> str:

@@ -1,12 +1,15 @@
 """Client Secrets: read from stdin or from a variable, never shown, and encrypted again when the key is rotated."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from cryptography.fernet import Fernet
 
+from roster_pipeline.cli.commands import read_secret
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import new_key, seal, unseal
@@ -45,6 +48,12 @@ def test_of_a_variable_only_the_name_is_kept(school: Roster, database: Database)
 )
 def test_a_wrong_source_of_a_secret_is_wrong_usage(school: Roster, wrong: tuple[str, ...]) -> None:
     assert school(*ADD, *wrong, stdin="x\n").code == 2
+
+
+def test_a_secret_in_another_encoding_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("s\udcfc\n"))
+    with pytest.raises(typer.BadParameter, match="not in UTF-8"):
+        read_secret("-", None, ask=False)
 
 
 def test_without_a_terminal_nobody_is_asked(school: Roster) -> None:

@@ -23,6 +23,12 @@ DELETED = STATUS_RANK["deleted"]
 _DIGIT = re.compile(r"\d").search
 """A number without a digit is a placeholder. `bare` leaves nothing of zeros."""
 
+_ERASED = re.compile(
+    r"\b(deleted|removed|erased|redacted|anonym\w*|pseudonym\w*|gel(ö|oe)scht\w*|verwijderd|supprimée?|eliminad[oa])\b",
+    re.I,
+).search
+"""A name with such a word is what a SIS writes into a record that it deletes."""
+
 _UNUSABLE = [STATUS_RANK[name] for name in UNUSABLE]
 
 
@@ -52,13 +58,18 @@ def reassigned_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Fl
 def _of_another(weighed: Evidence) -> bool:
     """Whether a record that is marked as deleted is somebody else's.
 
-    Some SISs empty a record when they delete it. So names are not enough: the number must contradict too.
+    Some SISs empty a record when they delete it. So names are not enough: the number must contradict too, or e-mail and
+    user name if the numbers cannot be compared. A record without a role has no number.
     """
-    if not weighed.differ >= {"given", "family", "number"} or weighed.unclear:
+    if not weighed.differ >= {"given", "family"} or weighed.unclear or weighed.near:
         return False
+    named = " ".join(filter(None, weighed.sides[0].written))
+    if weighed.agree & {"number", "email", "username", "master"} or _ERASED(named):
+        return False
+    if "number" not in weighed.differ:
+        return weighed.differ >= {"email", "username"}
     numbers = [bare(side.number or "").rpartition("\x1f")[2] for side in weighed.sides]
-    numbered = all(map(_DIGIT, numbers)) and not any(side.number_is_id for side in weighed.sides)
-    return numbered and not weighed.agree & {"email", "username", "master"}
+    return all(map(_DIGIT, numbers)) and not any(side.number_is_id for side in weighed.sides)
 
 
 def _placeholders(identities: IdentityGroups, rows: Ints, doubted: Flags) -> Flags:

@@ -145,9 +145,11 @@ class Compared:
 
     @property
     def of_another(self) -> bool:
-        """A deletion of somebody else: both names and the number are another human's, and no key is the same."""
+        """A deletion of somebody else: both names and the number are another human's, and no key is the same. E-mail
+        and user name count if nobody can compare the numbers."""
         keys = {"number", "username", "email", "master"} & self.same
-        return {"given", "family", "number"} <= self.other and not self.maybe and not keys
+        keyed = "number" in self.other or {"email", "username"} <= self.other
+        return {"given", "family"} <= self.other and keyed and not self.maybe and not self.near and not keys
 
     @property
     def may_be(self) -> bool:

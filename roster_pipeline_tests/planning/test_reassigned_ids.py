@@ -351,6 +351,14 @@ def test_a_deletion_of_somebody_else_ends_nothing() -> None:
         ({"number": "a"}, {}, False),
         ({"number_kind": "staff"}, {}, False),
         ({"number_connection_id": 2}, {}, False),
+        # a record without a role has no number
+        ({}, {"role": None, "username": "eva"}, True),
+        ({}, {"role": None, "username": "eva", "email": None}, False),
+        ({}, {"role": None}, False),
+        ({}, {"role": None, "username": "ann"}, False),
+        ({}, {"identifier": None, "username": "eva"}, True),
+        ({"number": None}, {"username": "eva"}, True),
+        ({}, {"identifier": "007", "username": "eva"}, False),
         # the e-mail or the user name
         ({}, {"email": MAIL}, False),
         ({}, {"username": "ANN"}, False),
@@ -429,6 +437,23 @@ def test_values_that_a_sis_writes_into_all_that_it_deletes_do_not_contradict(emp
 )
 def test_a_number_that_is_none_does_not_contradict_a_deletion(number: str, found: tuple[str, str]) -> None:
     assert told(ann(), user("a", **(EVA | {"identifier": number, "status": "tobedeleted"}))) == [found]
+
+
+@pytest.mark.parametrize("role", ["student", None], ids=["a role", "no role"])
+@pytest.mark.parametrize(
+    ("given", "family", "found"),
+    [
+        ("Deleted", "User 12", ("archive", "tobedeleted")),
+        ("Pupil", "(anonymised)", ("archive", "tobedeleted")),
+        ("Gelöschter", "Benutzer", ("archive", "tobedeleted")),
+        ("Anon", "Deletedov", DOUBTED),
+    ],
+)
+def test_a_name_that_says_deleted_does_not_contradict(
+    role: str | None, given: str, family: str, found: tuple[str, str]
+) -> None:
+    emptied = {"givenName": given, "familyName": family, "username": "x12", "role": role, "status": "tobedeleted"}
+    assert told(ann(), user("a", **(EVA | emptied))) == [found]
 
 
 def test_a_list_of_changes_of_another_district_archives_nobody() -> None:

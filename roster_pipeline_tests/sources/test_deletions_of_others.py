@@ -38,9 +38,22 @@ def deletions(school: School, *users: Record) -> dict[str, str]:
 def test_only_deletions_of_the_person_end_a_membership(database: Database, source: Source) -> None:
     school = School.begun(database, source, everybody())
     emptied = {"givenName": "Deleted", "familyName": "User", "email": "", "username": "x", "identifier": ""}
-    night = [deleted(1), pupil(2, status="tobedeleted"), pupil(3, status="tobedeleted") | emptied]
-    assert deletions(school, *night) == {"st1": "id_reassigned", "st2": "tobedeleted", "st3": "tobedeleted"}
-    assert school.present == {f"st{place}" for place in range(PUPILS)} - {"st2", "st3"}
+    anonymous = {"givenName": "Deleted", "familyName": "User 5", "email": "x5@x.example", "identifier": "D5"}
+    night = [
+        deleted(1),
+        pupil(2, status="tobedeleted"),
+        pupil(3, status="tobedeleted") | emptied,
+        deleted(4, role="", orgSourcedIds=""),
+        pupil(5, status="tobedeleted") | anonymous | {"username": "x5"},
+    ]
+    assert deletions(school, *night) == {
+        "st1": "id_reassigned",
+        "st2": "tobedeleted",
+        "st3": "tobedeleted",
+        "st4": "id_reassigned",
+        "st5": "tobedeleted",
+    }
+    assert school.present == {f"st{place}" for place in range(PUPILS)} - {"st2", "st3", "st5"}
 
 
 def test_deletions_of_a_whole_other_district_archive_nobody(database: Database, source: Source) -> None:

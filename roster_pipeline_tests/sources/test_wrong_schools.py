@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.sources.conftest import Record, School, Source, pupil
+from roster_pipeline_tests.sources.conftest import Record, School, Source, manifest, pupil
 from roster_pipeline_tests.sources.test_shared_pulls import ORGS, Schools
 
 WRONG = "wrong_schools"
@@ -98,6 +98,16 @@ def test_other_mistakes_change_no_memberships(
     before = schools.members
     assert schools.tonight(mistake(schools.everybody))[: len(guards)] == guards
     assert schools.members == before
+
+
+def test_a_list_of_changes_that_slipped_changes_no_memberships(database: Database, bundle: Source) -> None:
+    schools = Blocks(database, bundle, (100, 100, 100))
+    right, before = schools.everybody, schools.members
+    bundle.files = {"manifest.csv": manifest(users="delta")}
+    changes = [new for new, old in zip(slipped(right), right, strict=True) if new != old]
+    for some in (changes, changes[:1]):
+        assert schools.tonight(some) == [{WRONG}] * 3
+        assert schools.members == before
 
 
 def test_one_approval_moves_the_people_of_one_school(database: Database, bundle: Source) -> None:

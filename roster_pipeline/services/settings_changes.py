@@ -52,6 +52,7 @@ def add_connection(
 ) -> tenants.ConnectionRow:
     """Add a connection. secret: plain or `env:NAME`; sealed here. Raises UnknownKey, KeyTaken, FieldError."""
     _check_end_of_secret(None, settings)
+    _check_addresses(None, settings)
     row = tenant_changes.add_connection(conn, district_key, key, settings, sealed(conn, secret))
     audit.record(conn, who, "connection added", district_id=row.district_id, details={"connection": key})
     return row
@@ -72,6 +73,7 @@ def change_connection(
     before = tenants.get_connection(conn, key)
     if settings is not None:
         _check_end_of_secret(before.settings, settings)
+        _check_addresses(before.settings, settings)
     if seen is not None and seen != before.revision:
         raise ChangedMeanwhile(f"the connection {key}", audit.since_revision(conn, WHAT, seen, connection=key))
     revision = tenant_changes.set_connection(conn, key, settings=settings, secret_sealed=sealed(conn, secret))
@@ -101,6 +103,24 @@ def _check_end_of_secret(stored: ConnectionSettings | None, wanted: ConnectionSe
     if new and wanted.secret_expires is not None and wanted.secret_expires < today:
         past = day(wanted.secret_expires)
         raise FieldError("secret_expires", f"{past} is in the past. Write the last day on which the secret works.")
+
+
+def _check_addresses(stored: ConnectionSettings | None, wanted: ConnectionSettings) -> None:
+    """Refuse a new address that nobody can call, or with a password, because addresses are shown and logged."""
+    for field in ("url", "token_url"):
+        address = getattr(wanted, field)
+        if address is None or (stored is not None and getattr(stored, field) == address):
+            continue
+        try:
+            parts = urlsplit(address)
+            secret = parts.password is not None or (parts.username is not None and parts.scheme != "sftp")
+            usable = parts.port != 0
+        except ValueError:
+            secret = usable = False
+        if secret:
+            raise FieldError(field, "Remove user name and password from the address; they have fields of their own.")
+        if not usable:
+            raise FieldError(field, "This is not a valid address. Copy it again from the SIS.")
 
 
 def secret_must_be_typed(stored: ConnectionSettings, wanted: ConnectionSettings) -> bool:

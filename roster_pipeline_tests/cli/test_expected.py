@@ -89,6 +89,7 @@ def test_leavers_are_listed(school: Roster) -> None:
             "guards.archive_share: write a number of at most 1",
         ),
         (("plan", "show", "oak", "--plan", "9" * 20), 1, "There is nothing with such a large number."),
+        (("connection", "set", "sis", "--url", "https://me:pass@sis.example.org"), 1, "Remove user name and password"),
         (("people", "oak", "--search", "M\udcfcller"), 2, "the command is not in UTF-8; set the terminal to UTF-8"),
         (("plan", "show", "oak", "--action", "leave"), 2, "--action: one of create, update,"),
         (

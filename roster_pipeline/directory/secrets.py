@@ -113,7 +113,7 @@ def rotate(conn: Connection, old: str, new: str, *, who: str) -> int:
     before, after = _fernet(old), _fernet(new)
     number = 0
     for table in (connection, connection_test):
-        rows = conn.execute(select(table.c.id, table.c.secret).with_for_update()).all()
+        rows = conn.execute(select(table.c.id, table.c.secret).with_for_update(key_share=True)).all()
         sealed = [(id_, secret) for id_, secret in rows if secret and not secret.startswith(REFERENCE)]
         for id_, secret in sealed:
             try:

@@ -223,9 +223,12 @@ def set_district(conn: Connection, key: str, settings: DistrictSettings) -> None
 def pause(
     conn: Connection, until: date | None, *, school_id: int | None = None, district_id: int | None = None
 ) -> date | None:
-    """Let the schedule start a school or district from this day on (None: now). Returns the day before."""
+    """Let the schedule start a school or district from this day on (None: now). Returns the day before. It does not
+    keep others from writing rows that name the school."""
     table, id_ = (school, school_id) if school_id is not None else (district, district_id)
-    before: date | None = conn.scalar(select(table.c.paused_until).where(table.c.id == id_).with_for_update())
+    before: date | None = conn.scalar(
+        select(table.c.paused_until).where(table.c.id == id_).with_for_update(key_share=True)
+    )
     conn.execute(update(table).where(table.c.id == id_).values(paused_until=until))
     return before
 

@@ -141,8 +141,8 @@ def carry_out_together(database: Database, together: str) -> None:
     def end(conn: Connection, problem: str | None) -> None:
         connection_tests.end_together(conn, together, problem, items)
         if problem is None:
-            tenant_changes.save_tests(conn, [(schools[number], items[test.id]) for number, test in tests.items()])
             tenants.remember(conn, connection.id, learned)
+            tenant_changes.save_tests(conn, [(schools[number], items[test.id]) for number, test in tests.items()])
 
     if tests:
         connection = next(iter(schools.values())).connection
@@ -213,8 +213,8 @@ def _keep(conn: Connection, school_key: str, test_id: str) -> None:
         return
     same = test.settings == school.connection.settings
     if same and test.school_settings.school_id == school.settings.school_id and test.items:
-        tenant_changes.save_test(conn, school, test.items, test.ended_at)
         tenants.remember(conn, school.connection.id, test.learned)
+        tenant_changes.save_test(conn, school, test.items, test.ended_at)
 
 
 def begin_list(conn: Connection, connection: tenants.ConnectionRow, *, who: str) -> str | None:

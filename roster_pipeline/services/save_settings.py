@@ -179,8 +179,8 @@ def _with_test(conn: Connection, before: SchoolRow, school: SchoolRow, new_secre
         return school
     for test in connection_tests.recent(conn, before.id):
         if stands_for(test, before, school, new_secret):
-            kept = tenant_changes.save_test(conn, school, test.items, test.ended_at)
             tenants.remember(conn, school.connection.id, test.learned)
+            kept = tenant_changes.save_test(conn, school, test.items, test.ended_at)
             return replace(school, test=kept)
     return school
 

@@ -66,9 +66,9 @@ def check_connection(database: Database, school_key: str, limits: Limits | None 
     items = items_of(school.connection, school.settings, limits, keep=learned.update, name=school.name)
     plain = [item_as_data(item, school) for item in items]
     with database.begin() as conn:
-        tenant_changes.save_test(conn, school, plain)
         if tenants.get_school(conn, school_key).connection.revision == school.connection.revision:
             tenants.remember(conn, school.connection.id, learned)
+        tenant_changes.save_test(conn, school, plain)
     return plain
 
 

@@ -20,7 +20,7 @@ from roster_pipeline.directory import accounts, alerts, approvals, tenants
 from roster_pipeline.directory.alerts import CLAIMED, HELD, SOURCE_STALE, STALE, Alert
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.held_plans import changed_claims, claimed_people, schools_of_people
-from roster_pipeline.directory.locks import try_lock_until_commit
+from roster_pipeline.directory.locks import lock_until_commit, try_lock_until_commit
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import NOUNS, claimed_words, joined
 from roster_pipeline.sync.alerts import expiry_changes, notify_pause, pause_failing, send_expiry_change
@@ -49,6 +49,7 @@ class Watched:
 def watch(database: Database, now: datetime) -> Watched:
     """Check everything once, in one transaction. Each alert and its mail are written together."""
     with database.begin() as conn:
+        lock_until_commit(conn, "alerts of all schools")  # two daemons may check at once
         alerts.lock_all(conn)
         held, claimed = watch_holds(conn, now), watch_claims(conn, now)
         cleared, paused = _clear_finished(conn, now), pause_failing(conn, now)

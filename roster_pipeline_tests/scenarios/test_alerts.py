@@ -1,8 +1,6 @@
 """Alerts: one per school and cause, one for a connection that is down, and an all-clear when it is over."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -21,7 +19,6 @@ from roster_pipeline.sync.schedule_due import due_schools
 from roster_pipeline_tests.district import SECRET, District
 from roster_pipeline_tests.scenarios.conftest import DagsterDistrict, alert_mails, two_schools
 from roster_pipeline_tests.scenarios.watcher import SECRET_PATH, watcher
-from roster_pipeline_tests.waiting import until
 
 NOW = datetime.now(UTC)
 
@@ -221,32 +218,6 @@ def test_what_is_held_is_told_once_until_somebody_decided(
     decide(district, approved=approved)
     assert watch(district.database, NOW) == Watched()
     assert alert_mails(district)[1:] == [("Lincoln: nothing is held any more", ["ops@example.org"])]
-
-
-def test_a_check_of_all_schools_at_the_moment_of_a_sync_costs_no_school_its_night(
-    district: District, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    district.add_school(first_sync="approve", automatic=True)
-    district.set_connection(secret="wrong")
-    district.run_sync()
-    district.set_connection(secret=SECRET)
-    district.run_sync(steps=("fetch", "clean", "plan"))
-    checks: list[Future[Watched]] = []
-    waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    lock = alerts.lock_of_school
-
-    def locked_meanwhile(*given: Any) -> list[int]:
-        mine = lock(*given)
-        checks.append(threads.submit(watch, district.database, NOW))
-        until(lambda: checks[0].done() or district.value(waits))
-        return mine
-
-    monkeypatch.setattr(alerts, "lock_of_school", locked_meanwhile)
-    with ThreadPoolExecutor(1) as threads:
-        district.run_sync(steps=("apply",))
-        assert district.problems == []
-        assert checks[0].result() == Watched()
-    assert [one.cause for one in district.database.call(alerts.open_alerts)] == ["held"]
 
 
 def test_an_owner_with_a_daily_digest_hears_about_holds_at_once(district: District) -> None:

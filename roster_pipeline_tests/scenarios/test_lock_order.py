@@ -1,0 +1,105 @@
+"""Two transactions that change the same rows at the same moment: both succeed, because both lock in one order."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from roster_pipeline.directory import alerts, tenant_changes, tenants
+from roster_pipeline.services import connection_test, school_changes
+from roster_pipeline.services.settings_changes import change_connection
+from roster_pipeline.sync.alerts import pause_failing
+from roster_pipeline.sync.connection_checks import check_connection
+from roster_pipeline.sync.monitoring import watch
+from roster_pipeline_tests.district import SECRET, District
+from roster_pipeline_tests.scenarios.conftest import alert_mails
+from roster_pipeline_tests.waiting import until
+
+NOW = datetime.now(UTC)
+WAITS = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+
+
+def troubled(district: District) -> None:
+    """The school was tested. Its connection and its nights failed, and now a plan waits, which no alert tells yet."""
+    district.set_connection(secret="wrong")
+    district.run_sync()
+    district.set_connection(secret=SECRET)
+    check(district)
+    district.run_sync(steps=("fetch", "clean", "plan"))
+    with district.database.begin() as conn:
+        for night in range(7):
+            alerts.record(conn, "lincoln", "plan", "broken", f"run-{night}", night=f"2026-11-{night + 1:02}")
+        assert pause_failing(conn, NOW) == 1
+
+
+def apply(district: District) -> None:
+    district.run_sync(steps=("apply",))
+    assert district.problems == []
+
+
+def watch_all(district: District) -> None:
+    watch(district.database, NOW + timedelta(days=2))
+
+
+def resume(district: District) -> None:
+    assert district.database.call(school_changes.resume_school, "lincoln", who="ann")
+
+
+def check(district: District) -> None:
+    check_connection(district.database, "lincoln")
+
+
+def check_together(district: District) -> None:
+    with district.database.begin() as conn:
+        begun = connection_test.begin_together(conn, [tenants.get_school(conn, "lincoln")], who="ann")
+    connection_test.carry_out_together(district.database, begun)
+
+
+def note_end_of_secret(district: District) -> None:
+    with district.database.begin() as conn:
+        settings = tenants.get_connection(conn, "sis").settings.model_copy(update={"secret_expires": date(2040, 1, 1)})
+        change_connection(conn, "sis", who="ann", settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("first", "when", "second", "alert_mail"),
+    [
+        pytest.param(apply, (alerts, "lock_of_school"), watch_all, "held until", id="a sync and the check of all"),
+        pytest.param(resume, (tenant_changes, "pause"), watch_all, "held until", id="a resume and the check of all"),
+        pytest.param(check, (tenant_changes, "save_test"), note_end_of_secret, "", id="a test and its connection"),
+        pytest.param(
+            check_together, (tenant_changes, "save_tests"), note_end_of_secret, "", id="tests and their connection"
+        ),
+        pytest.param(watch_all, (alerts, "silent_schools"), watch_all, "no roster sync", id="two daemons"),
+    ],
+)
+def test_two_at_the_same_moment_both_succeed_and_tell_once(
+    district: District,
+    monkeypatch: pytest.MonkeyPatch,
+    first: Callable[[District], None],
+    when: tuple[ModuleType, str],
+    second: Callable[[District], None],
+    alert_mail: str,
+) -> None:
+    district.add_school(first_sync="approve", automatic=True, report_to=["it@example.org"], report_when="daily")
+    if first is not watch_all:
+        troubled(district)
+    begun: list[Future[None]] = []
+    usual = getattr(*when)
+
+    def meanwhile(*given: Any, **named: Any) -> Any:
+        result = usual(*given, **named)
+        if not begun:
+            begun.append(threads.submit(second, district))
+            until(lambda: begun[0].done() or district.value(WAITS))
+        return result
+
+    monkeypatch.setattr(*when, meanwhile)
+    with ThreadPoolExecutor(1) as threads:
+        first(district)
+        begun[0].result()
+    subjects = [subject for subject, _ in alert_mails(district)]
+    assert not alert_mail or sum(alert_mail in subject for subject in subjects) == 1, subjects

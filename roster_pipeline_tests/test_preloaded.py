@@ -1,5 +1,6 @@
 """Processes forked from one that has loaded everything: their start, their end, and a lost host."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from roster_pipeline.runtime import preloaded
 from roster_pipeline_tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
+PR_SET_CHILD_SUBREAPER = 36
 SAID = "ROSTER_TEST_SAID"
 CHOSEN = "roster_pipeline.cleaning.quality_suite"
 """The module that a host of these tests loads."""
@@ -72,6 +74,17 @@ def test_a_killed_process_is_noticed_and_the_others_go_on(tmp_path: Path) -> Non
     assert other.wait() == 3
 
 
+@pytest.fixture
+def no_init() -> Iterator[None]:
+    """Orphans come to this process, which does not ask how they ended, as the first process of a container."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    yield
+    prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is of Linux")
+@pytest.mark.usefixtures("no_init")
 def test_a_lost_host_is_replaced_and_its_processes_are_waited_for(tmp_path: Path) -> None:
     left = start("wait")
     pid = came_up(left)
@@ -83,6 +96,7 @@ def test_a_lost_host_is_replaced_and_its_processes_are_waited_for(tmp_path: Path
     assert psutil.pid_exists(pid)
     os.kill(pid, signal.SIGKILL)
     assert left.wait() is None
+    os.waitpid(pid, 0)
 
 
 def test_a_host_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

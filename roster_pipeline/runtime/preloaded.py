@@ -73,9 +73,16 @@ class Started:
             code = self._ended.get(timeout=seconds)
         except Empty:
             raise TimeoutError from None
-        while code is None and self.pid and psutil.pid_exists(self.pid):
+        while code is None and self.pid and _runs(self.pid):
             time.sleep(LOOK_EVERY)
         return code
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process has not ended. In a container without an init, an ended one may stay as a zombie for ever."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 class _Host:

@@ -42,7 +42,7 @@ def own_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def start(what: str, path: Path | str = "", said: str = "nothing") -> preloaded.Started:
-    return preloaded.start(__name__, [what, str(path)], {**os.environ, SAID: said}, [CHOSEN])
+    return preloaded.start(__name__, [what, str(path)], {**os.environ, SAID: said}, [CHOSEN, "pyarrow"])
 
 
 def came_up(started: preloaded.Started) -> int:
@@ -55,6 +55,7 @@ def test_a_process_has_everything_loaded_and_its_own_environment_and_session(tmp
     told = [(tmp_path / name).read_text("ascii").split() for name in ("first", "second")]
     assert [words[:3] for words in told] == [["one", "True", "True"], ["two", "True", "True"]]
     assert told[0][3] == told[1][3], "both from one host"
+    assert psutil.Process(int(told[0][3])).num_threads() == 1, "a fork copies the locks of all threads, but only one"
     assert start("fail").wait() == 1
     assert preloaded.start("no.such.module", [], os.environ).wait() == 1
 

@@ -32,6 +32,7 @@ IDLE_SECONDS = 15 * 60.0
 LOOK_EVERY = 0.1
 """Seconds between two checks of the host's children, while it has any."""
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ONE_THREAD |= {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # that of Arrow's allocator would make forks unsafe
 _PACKAGE = Path(__file__).parents[1]
 
 

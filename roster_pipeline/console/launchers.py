@@ -31,6 +31,8 @@ NEEDS = ("roster_pipeline.definitions", "roster_pipeline.cleaning.expectations")
 """The modules that a run loads at some time."""
 LOOK_EVERY = 1.0
 """Seconds between two checks whether it is a run's turn."""
+LAST_WORDS = 600.0
+"""Seconds that the process of a run has, after the longest time of a run, to say how it ended. Then it is killed."""
 TEST_MODULE = __name__
 WINDOW = timedelta(minutes=15)
 BY_ONE_PERSON = 30
@@ -111,9 +113,15 @@ def _carry_out(database: Database, run_id: str, slots: int, minutes: float) -> N
             return
         time.sleep(LOOK_EVERY)
     try:
-        code = preloaded.start(MODULE, [run_id, minutes], _environment(database), NEEDS).wait()
+        child = preloaded.start(MODULE, [run_id, minutes], _environment(database), NEEDS)
     except OSError:
         code = None
+    else:
+        try:
+            code = child.wait(minutes * 60 + LAST_WORDS)
+        except TimeoutError:
+            child.kill()
+            code = child.wait()
     _end(database, manual_runs.end, run_id, DIED.format(code=code or UNKNOWN))
 
 

@@ -275,10 +275,12 @@ def test_a_run_that_takes_too_long_is_ended_with_a_message(
     assert one(database, "select count(*) from failure where run_id = :run", run=run_id) == 1
 
 
-def test_a_process_that_dies_is_noticed(owner: Browser, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launchers, "MODULE", "roster_pipeline.console.no_such_module")
-    told = events_of(owner, started(owner, "sync") + "/events")[-2][2]
-    assert "ended before it could say why (exit code 1)" in told
+def test_a_process_that_dies_or_hangs_is_noticed(owner: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value, code in (("LAST_WORDS", -3600.0, -9), ("MODULE", "roster_pipeline.console.no_such_module", 1)):
+        with monkeypatch.context() as changed:
+            changed.setattr(launchers, name, value)
+            told = events_of(owner, started(owner, "sync") + "/events")[-2][2]
+        assert f"ended before it could say why (exit code {code})" in told
 
 
 def test_a_run_whose_machine_went_away_is_given_up(owner: Browser, database: Database, lincoln: SchoolRow) -> None:

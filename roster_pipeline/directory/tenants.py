@@ -180,8 +180,8 @@ def schools_of(conn: Connection, connection_id: int) -> list[SchoolRow]:
 
 
 def remember(conn: Connection, connection_id: int, learned: Mapping[str, Any]) -> None:
-    """Add to the stored facts of a server what a pull found out about it. Call this before a change of its schools:
-    every change locks the connection first, then its schools."""
+    """Add to the stored facts of a server what a pull found out about it. Call this before a change of its tests
+    and schools: every change locks the connection first."""
     merged = connection.c.learned.op("||")(cast(dict(learned), JSONB))
     conn.execute(update(connection).where(connection.c.id == connection_id).values(learned=merged))
 

@@ -139,9 +139,10 @@ def carry_out_together(database: Database, together: str) -> None:
                 items[tests[row.id].id].append(item_as_data(item, row))
 
     def end(conn: Connection, problem: str | None) -> None:
-        connection_tests.end_together(conn, together, problem, items)
         if problem is None:
             tenants.remember(conn, connection.id, learned)
+        connection_tests.end_together(conn, together, problem, items)
+        if problem is None:
             tenant_changes.save_tests(conn, [(schools[number], items[test.id]) for number, test in tests.items()])
 
     if tests:
@@ -160,6 +161,8 @@ def carry_out(database: Database, school_key: str, test_id: str) -> None:
             _run_test(database, school, row)
 
     def end(conn: Connection, problem: str | None) -> None:
+        if problem is None:  # locks the connection before its tests
+            tenants.remember(conn, tenants.get_school(conn, school_key).connection.id, {})
         connection_tests.end(conn, test_id, problem)
         if problem is None:
             _keep(conn, school_key, test_id)

@@ -1,5 +1,6 @@
 """Two transactions that change the same rows at the same moment: both succeed, because both lock in one order."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.directory import alerts, tenant_changes, tenants
+from roster_pipeline.directory import alerts, connection_tests, secrets, tenant_changes, tenants
 from roster_pipeline.services import connection_test, school_changes
 from roster_pipeline.services.settings_changes import change_connection
 from roster_pipeline.sync.alerts import pause_failing
@@ -58,6 +59,20 @@ def check_together(district: District) -> None:
     connection_test.carry_out_together(district.database, begun)
 
 
+def check_by_form(district: District) -> None:
+    with district.database.begin() as conn:
+        school = tenants.get_school(conn, "lincoln")
+        begun = connection_tests.start(
+            conn, school, who="ann", form={}, settings=school.connection.settings, school_settings=school.settings
+        )
+    connection_test.carry_out(district.database, "lincoln", begun)
+
+
+def rotate(district: District) -> None:
+    key = os.environ[secrets.SECRET_KEY]
+    assert district.database.call(secrets.rotate, key, key, who="ann")
+
+
 def note_end_of_secret(district: District) -> None:
     with district.database.begin() as conn:
         settings = tenants.get_connection(conn, "sis").settings.model_copy(update={"secret_expires": date(2040, 1, 1)})
@@ -73,6 +88,8 @@ def note_end_of_secret(district: District) -> None:
         pytest.param(
             check_together, (tenant_changes, "save_tests"), note_end_of_secret, "", id="tests and their connection"
         ),
+        pytest.param(check_by_form, (connection_tests, "end"), rotate, "", id="a test and a new key"),
+        pytest.param(check_together, (connection_tests, "end_together"), rotate, "", id="tests and a new key"),
         pytest.param(watch_all, (alerts, "silent_schools"), watch_all, "no roster sync", id="two daemons"),
     ],
 )

@@ -4,8 +4,9 @@ compared.
 A summary has counts and ids of rules, never a value of a person. A step uses the snapshot and the plan of its own run.
 If there is none, it uses the newest of the school.
 
-A snapshot is good if its sync held nothing, and if no guard found it unusual. The second condition is needed because a
-wrong snapshot that changes nobody holds nothing either, and after some nights its size would be the usual size.
+A snapshot is good if its sync held nothing and was not rolled back, and if no guard found it unusual. The last
+condition is needed because a wrong snapshot that changes nobody holds nothing either, and after some nights its size
+would be the usual size.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ select {} as one, s.id from snapshot s
 where s.school_id = :school and s.complete and s.mode <> 'delta' and s.counts ? 'roles'
   and exists (
     select from sync y
-    where y.school_id = s.school_id and y.snapshot_id = s.id and y.outcome <> 'held' and not exists (
+    where y.school_id = s.school_id and y.snapshot_id = s.id and y.outcome <> 'held'
+      and not exists (select from sync u where u.school_id = y.school_id and u.undoes = y.id) and not exists (
         select from verdict v
         cross join lateral jsonb_array_elements(v.findings) f
         where v.plan_id = y.plan_id and v.sync_id is null

@@ -23,6 +23,7 @@ from roster_pipeline_tests.directory.builders import (
     person_of,
     pull_of,
     records,
+    roll_back,
     row,
     snapshot_of,
     sync_rows,
@@ -328,6 +329,20 @@ def test_a_night_that_looked_wrong_and_changed_nobody_does_not_become_usual(
                 sync=synced.sync_id if approved else None,
             )
     assert database.call(sync_summary.history_of, lincoln.id, snapshot_id).roles["student"].tolist() == usual
+
+
+def test_a_night_that_was_rolled_back_does_not_become_usual_even_if_it_was_approved(
+    database: Database, lincoln: SchoolRow
+) -> None:
+    for students in (10, 20, 30):
+        snapshot_id = snapshot_of(database, lincoln)
+        database.call(write, snapshot_id, counts={"roles": {"student": students}})
+        synced = sync_rows(database, lincoln, newcomer(f"u{students}"), snapshot_id=snapshot_id)
+        if students == 20:
+            found = """'[{"guard": "shrunk_role"}]'"""
+            every(database, f"update verdict set sync_id = {synced.sync_id}, findings = {found} returning 1")
+            roll_back(database, synced.sync_id, who="owner", reason="wrong file")
+    assert database.call(sync_summary.history_of, lincoln.id, snapshot_id).roles["student"].tolist() == [10, 30]
 
 
 def test_old_snapshots_lose_their_records_and_keep_their_counts(database: Database, lincoln: SchoolRow) -> None:

@@ -457,6 +457,8 @@ class Districts(RuleBasedStateMachine):
         for person in before:
             person.said = {link: said for link, said in person.said.items() if heard.get(link) == said}
         district.model.people = before
+        sizes = district.model.schools[school].sizes
+        sizes[-1] = (sizes[-1][0], False, sizes[-1][2])
         self._forget_holds(district)
         nights["undone"] += 1
 

@@ -22,10 +22,20 @@ NAMED_TODAY = """exists (
 """Whether a record has a role of today in an org."""
 SAME_GRADES = """(
     select coalesce(bool_or(coalesce(b.payload ->> 'grades', '') = coalesce(r.payload ->> 'grades', '')), true)
-    from sis_record b where b.connection_id = :connection and b.kind = 'user' and b.sourced_id = c.sourced_id
-        and c.org <> all(b.orgs)
+    from sis_record b where b.connection_id = :connection and b.kind = 'user' and c.org <> all(b.orgs)
+        and b.sourced_id = any(array(
+            select sourced_id from link where connection_id = :connection and person_id = w.id))
 )"""
 """Whether somebody came before without this org and with the same grades. True too if nothing is stored any more."""
+SAME_PERSON = """(
+    select id from person p where lower(given_name) = lower(r.payload ->> 'givenName') and (
+        district_id = :district and lower(email) = lower(r.payload ->> 'email')
+            and lower(family_name) = lower(r.payload ->> 'familyName')
+        or district_id = :district and number_connection_id = :connection and number_kind = 'student'
+            and bare_number(number) = bare_number(r.payload ->> 'identifier'))
+    order by id limit 1
+)"""
+"""The person whom a student under a new id seems to be."""
 ARRIVALS = f"""
 with ours as materialized (
     select * from unnest(
@@ -49,15 +59,19 @@ with ours as materialized (
     from wanted w join named n using (sourced_id) join places p on (p.orgs, p.school_id) = (n.orgs, w.school_id)
     left join link l on l.connection_id = :connection and l.sourced_id = w.sourced_id
 ), arrived as materialized (
-    select c.person_id, c.sourced_id, c.school_id, c.student, coalesce(r.payload ->> 'grades', '') as grades
+    select w.id as person_id, c.sourced_id, c.school_id, c.student, coalesce(r.payload ->> 'grades', '') as grades
     from coming c cross join lateral (select payload from sis_record where id = c.id offset 0) r
+    cross join lateral (select coalesce(c.person_id, {SAME_PERSON}) as id offset 0) w
     where coalesce(r.payload ->> 'status', 'active') not in ('tobedeleted', 'inactive') and {NAMED_TODAY}
         and not (:by_enrollment and c.student and coalesce((r.payload -> 'notEnrolled')::jsonb ? c.org, false))
         and not exists (
             select from exemption e where e.school_id = c.school_id and e.action <> :archive
-                and (e.person_id = c.person_id or c.sourced_id = any(e.sourced_ids)))
-        and (c.person_id is null or {SAME_GRADES}
-            and not exists (select from person where id = c.person_id and excluded))
+                and (e.person_id = w.id or c.sourced_id = any(e.sourced_ids)))
+        and (w.id is null or {SAME_GRADES}
+            and not exists (select from person where id = w.id and excluded)
+            and not exists (
+                select from membership m where m.person_id = w.id and m.school_id = c.school_id
+                    and (m.status = 'active' or m.archived_by <> 'sync')))
 ), here as materialized (
     select distinct l.person_id, p.school_id from (select distinct person_id from arrived) a
     join link l on l.connection_id = :connection and l.person_id = a.person_id
@@ -111,7 +125,8 @@ def arrivals(
 ) -> Sequence[Row[Any]]:
     """Who comes to these schools and is no member there: from which of them (left_id) to which (school_id) how many
     people move, how many of them no longer name the first (gone), and how many come to a second school at once
-    (several). Without left_id: students without a link, by their grades.
+    (several). Without left_id: students whom nobody knows, by their grades. A student under a new id is known by number
+    and given name, or by e-mail and whole name.
 
     Students whose grade changed with the school, excluded people, and those whom somebody archived or exempted there do
     not count. by_enrollment: students come only where they are enrolled.

@@ -77,6 +77,20 @@ def test_a_column_that_slipped_by_a_row_changes_no_memberships(
     assert schools.tonight(right) == [set()] * 3
 
 
+@pytest.mark.parametrize("missing", ["identifier", "email"])
+def test_people_under_new_ids_are_known_by_their_number_or_their_email(
+    database: Database, bundle: Source, missing: str
+) -> None:
+    schools = Blocks(database, bundle, (100, 100, 100))
+    right, before = [one | {missing: ""} for one in schools.everybody], schools.members
+    some = [one | {"sourcedId": f"new-{one['sourcedId']}"} for one in right[::10]]
+    rest = [one for place, one in enumerate(right) if place % 10]
+    assert all(WRONG in guards for guards in schools.tonight([*rest, *slipped(some)]))
+    assert schools.members == before
+    assert not any(WRONG in guards for guards in schools.tonight([*rest, *some]))
+    assert schools.count("person") == schools.count("membership", "status = 'active'") == 300
+
+
 @pytest.mark.parametrize(
     ("sizes", "mistake", "guards"),
     [

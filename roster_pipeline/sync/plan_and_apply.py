@@ -202,9 +202,11 @@ def _compared(
         earlier = database.call(in_earlier_snapshots, school.connection.id, [int(one) for one in history.index], gone)
         history = usual_sizes(history, earlier, gone)
     lost, absent = maybe_lost(database, school.connection, plan.absent["sourced_ids"]), persons_of(plan.absent).tolist()
-    unseen = database.call(never_listed, *of_snapshot, absent) if absent else set()
-    back = persons_of(plan.rows)[(plan.rows["action"] == RESTORE).to_numpy(dtype=bool)].tolist()
-    recent = database.call(recent_losses, school, lately=LATELY, long=LONG, back=back) if absent else None
+    unseen, recent = set[int](), None
+    if absent:
+        unseen = database.call(never_listed, *of_snapshot, absent)
+        back = persons_of(plan.rows)[(plan.rows["action"] == RESTORE).to_numpy(dtype=bool)].tolist()
+        recent = database.call(recent_losses, school, lately=LATELY, long=LONG, back=back)
     stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today, lost, unseen, recent)
     return given, plan, replace(stats, unlike=unlike)
 

@@ -85,12 +85,12 @@ with ours as materialized (
     left join here h on (h.person_id, h.school_id) = (m.person_id, m.school_id)
     order by a.person_id, a.school_id, h.person_id is not null, m.school_id
 )
-select left_id, school_id, null as grades, count(*) as people, count(*) filter (where gone) as gone,
+select left_id, school_id, count(*) as people, count(*) filter (where gone) as gone,
     count(*) filter (where place = 2) as several
 from (select *, row_number() over (partition by person_id order by school_id) as place from moves) each
 group by left_id, school_id
 union all
-select null, school_id, grades, count(distinct sourced_id), 0, 0 from arrived where person_id is null and student
+select null, school_id, count(distinct sourced_id), 0, 0 from arrived where person_id is null and student
 group by school_id, grades
 """  # noqa: S608
 
@@ -125,8 +125,8 @@ def arrivals(
 ) -> Sequence[Row[Any]]:
     """Who comes to these schools and is no member there: from which of them (left_id) to which (school_id) how many
     people move, how many of them no longer name the first (gone), and how many come to a second school at once
-    (several). Without left_id: students whom nobody knows, by their grades. A student under a new id is known by number
-    and given name, or by e-mail and whole name.
+    (several). Without left_id: students whom nobody knows, a row for each grade. A student under a new id is known by
+    number and given name, or by e-mail and whole name.
 
     Students whose grade changed with the school, excluded people, and those whom somebody archived or exempted there do
     not count. by_enrollment: students come only where they are enrolled.

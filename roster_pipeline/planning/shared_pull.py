@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -81,34 +81,24 @@ def losses_of(roles: Iterable[RoleLoss], guards: Mapping[int, Guards]) -> dict[s
     return facts | {"large": large[:2]}
 
 
-class Coming(Protocol):
+class Coming(NamedTuple):
     """People who would come to a school: so many from another one that reads the pull (left_id), of whom some no longer
-    name that one (gone), and some come to a second new school at once (several). Or, without left_id, students of these
-    grades whom nobody knows."""
+    name that one (gone), and some come to a second new school at once (several). Or, without left_id, students of one
+    grade whom nobody knows."""
 
-    @property
-    def left_id(self) -> int | None: ...
-    @property
-    def school_id(self) -> int: ...
-    @property
-    def grades(self) -> str | None: ...
-    @property
-    def people(self) -> int: ...
-    @property
-    def gone(self) -> int: ...
-    @property
-    def several(self) -> int: ...
+    left_id: int | None
+    school_id: int
+    people: int
+    gone: int = 0
+    several: int = 0
 
 
-class Known(Protocol):
+class Known(NamedTuple):
     """How many active members a school has, and how many of them are students."""
 
-    @property
-    def school_id(self) -> int: ...
-    @property
-    def people(self) -> int: ...
-    @property
-    def students(self) -> int: ...
+    school_id: int
+    people: int
+    students: int
 
 
 def arrivals_of(coming: Iterable[Coming], known: Iterable[Known]) -> dict[str, Any]:
@@ -168,31 +158,34 @@ def in_circles(moves: Mapping[tuple[int, int], int]) -> tuple[int, int]:
 def wrong_schools(plan: Plan, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     """Memberships wait, and the archivals that belong to them, if the pull seems to mix up the schools of people; so do
     people whom nobody knows if many of them come to several schools, and not as a class."""
-    facts, few = stats.snapshot.arrivals, guards.archive_always_allowed
+    facts, few, rows = stats.snapshot.arrivals, guards.archive_always_allowed, plan.rows
     if not facts:
         return
-    moved = plan.rows["action"].isin(_MOVING) & plan.rows["reason"].isin(_MOVES)
     mixed_up, known, limit = facts["mixed_up"], facts["known"], MIXED_UP * guards.create_share
-    if moved.any() and mixed_up > few and (facts["slipped"] or mixed_up > limit * known):
-        message = (
-            f"In the schools of this connection, {mixed_up:,} of {known:,} people would change places or come to "
-            f"several schools at once: {percent(mixed_up / known)}. Does the SIS mix up their schools?"
-        )
-        yield _wrong(message, mixed_up / known, limit, _MOVING, plan.rows["role"][moved])
-    elif moved.any() and facts["emptied"] > 1:
-        message = (
-            f"{facts['emptied']} schools of this connection would lose most of their people to other schools. Does the "
-            "SIS mix up their schools?"
-        )
-        yield _wrong(message, facts["emptied"], 1, _MOVING, plan.rows["role"][moved])
-    new = (plan.rows["action"] == CREATE) & (plan.rows["reason"] == "joined")
+    many = mixed_up > few and (facts["slipped"] or mixed_up > limit * known)
+    if many or facts["emptied"] > 1:
+        moved = rows["role"][rows["action"].isin(_MOVING) & rows["reason"].isin(_MOVES)]
+        if len(moved) and many:
+            message = (
+                f"In the schools of this connection, {mixed_up:,} of {known:,} people would change places or come to "
+                f"several schools at once: {percent(mixed_up / known)}. Does the SIS mix up their schools?"
+            )
+            yield _wrong(message, mixed_up / known, limit, _MOVING, moved)
+        elif len(moved):
+            message = (
+                f"{facts['emptied']} schools of this connection would lose most of their people to other schools. Does "
+                "the SIS mix up their schools?"
+            )
+            yield _wrong(message, facts["emptied"], 1, _MOVING, moved)
     joining, there, limit = facts["joining"], facts["with"], UNUSUAL * guards.create_share
-    if new.sum() > TOO_FEW and facts["schools"] > 1 and joining > max(few, limit * there):
-        message = (
-            f"{joining:,} students whom nobody knows would join {facts['schools']} schools of this connection, which "
-            f"have {people_of('student', there)}, and they are not one class. Are they of another district?"
-        )
-        yield _wrong(message, joining / max(there, 1), limit, (CREATE,), plan.rows["role"][new])
+    if facts["schools"] > 1 and joining > max(few, limit * there):
+        new = rows["role"][(rows["action"] == CREATE) & (rows["reason"] == "joined")]
+        if len(new) > TOO_FEW:
+            message = (
+                f"{joining:,} students whom nobody knows would join {facts['schools']} schools of this connection, "
+                f"which have {people_of('student', there)}, and they are not one class. Are they of another district?"
+            )
+            yield _wrong(message, joining / max(there, 1), limit, (CREATE,), new)
 
 
 def _wrong(message: str, value: float, limit: float, actions: tuple[str, ...], roles: pd.Series[str]) -> Finding:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, starmap
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,7 +22,7 @@ from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
 from roster_pipeline.oneroster.collections.row_order import RowOrder, missing_among
 from roster_pipeline.oneroster.http.addresses import is_bundle_url
-from roster_pipeline.planning.shared_pull import ARRIVALS, LOSSES, RoleLoss, arrivals_of, losses_of
+from roster_pipeline.planning.shared_pull import ARRIVALS, LOSSES, Coming, Known, RoleLoss, arrivals_of, losses_of
 from roster_pipeline.planning.snapshot_guards import OLDER, SINGLE_USERS, stale_source
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import counted
@@ -153,7 +153,7 @@ def facts_of_schools(
     by_enrollment = source.settings.no_enrollment_means_gone
     coming = arrivals(conn, pull_id, source, places, today, by_enrollment=by_enrollment)
     known = known_people(conn, source.district_id, lately)
-    facts = {ARRIVALS: arrivals_of(coming, known)}
+    facts = {ARRIVALS: arrivals_of(starmap(Coming, coming), starmap(Known, known))}
     if source.learned.get(SINGLE_USERS) or not proof["complete"] or proof["mode"] != "full":
         return facts  # the SIS is asked for each person, or nobody is archived because they are missing
     parts = ((proof.get("age") or {}).get("order") or {}).get("missing") or ()

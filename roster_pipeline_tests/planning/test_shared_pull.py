@@ -1,12 +1,19 @@
 """When the losses of other schools of a pull, and the people who come to them, make a school wait, as tables."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from roster_pipeline.identity.directory_frames import SnapshotFacts
-from roster_pipeline.planning.shared_pull import RoleLoss, arrivals_of, in_circles, losses_of, missing_elsewhere
+from roster_pipeline.planning.shared_pull import (
+    Coming,
+    Known,
+    RoleLoss,
+    arrivals_of,
+    in_circles,
+    losses_of,
+    missing_elsewhere,
+)
 from roster_pipeline.settings.school import Guards
 from roster_pipeline_tests.planning.test_guards import facts, plan_of
 
@@ -75,27 +82,6 @@ def test_people_whom_the_sis_confirmed_by_id_do_not_wait() -> None:
     assert any(missing_elsewhere(unasked, api, Guards()))
 
 
-@dataclass(frozen=True)
-class Coming:
-    """People who come to a school; students whom nobody knows without left_id."""
-
-    left_id: int | None
-    school_id: int
-    people: int
-    gone: int = 0
-    several: int = 0
-    grades: str | None = None
-
-
-@dataclass(frozen=True)
-class Known:
-    """A school of 100 students and 10 others."""
-
-    school_id: int
-    people: int = 110
-    students: int = 100
-
-
 @pytest.mark.parametrize(
     ("moves", "expected"),
     [
@@ -127,14 +113,14 @@ def test_people_who_change_schools_in_circles(moves: dict[tuple[int, int], int],
                      id="a circle of all schools"),
         pytest.param([Coming(1, 2, 1), Coming(2, 3, 1), Coming(3, 1, 2)], {"mixed_up": 3},
                      id="a circle of all schools and one more"),
-        pytest.param([Coming(None, 1, 30, grades="06")], {}, id="one new class"),
-        pytest.param([Coming(None, 1, 30, grades="06"), Coming(None, 1, 4, grades="09"), Coming(None, 2, 2)],
+        pytest.param([Coming(None, 1, 30)], {}, id="one new class"),
+        pytest.param([Coming(None, 1, 30), Coming(None, 1, 4), Coming(None, 2, 2)],
                      {"joining": 8, "with": 100, "schools": 1}, id="a class and four others"),
-        pytest.param([Coming(None, school, 4, grades=grade) for school in (1, 2) for grade in ("06", "07", "08")],
+        pytest.param([Coming(None, school, 4) for school in (1, 2) for _ in ("06", "07", "08")],
                      {"joining": 24, "with": 200, "schools": 2}, id="all grades of two schools"),
-        pytest.param([Coming(None, 9, 4, grades=grade) for grade in ("06", "07", "08")], {}, id="a new school"),
+        pytest.param([Coming(None, 9, 4) for _ in ("06", "07", "08")], {}, id="a new school"),
     ],
 )  # fmt: skip
 def test_who_comes_to_the_schools_of_a_pull(coming: list[Coming], expected: dict[str, object]) -> None:
     nobody = {"known": 330, "mixed_up": 0, "slipped": False, "emptied": 0, "joining": 0, "with": 0, "schools": 0}
-    assert arrivals_of(coming, map(Known, (1, 2, 3))) == nobody | expected
+    assert arrivals_of(coming, [Known(school, 110, 100) for school in (1, 2, 3)]) == nobody | expected

@@ -87,7 +87,8 @@ class SyncSummary:
     of the sync before, and its time; None for a first sync and for a rollback. claimed: how many people of this school
     also came from another connection when the report was first written. undone: for a rollback, role to what was undone
     (or `moved`) to the number of people. linked: for a relink, how many people it linked. The summary of a relink has
-    nothing else, because the school is planned again. snapshot: its row; None for a sync without a snapshot.
+    nothing else, because the school is planned again. snapshot: its row; None for a sync without a snapshot. repeats:
+    the sync before was of the same pull and held the same, and this one changed nothing.
     """
 
     sync_id: int
@@ -112,6 +113,7 @@ class SyncSummary:
     undone: dict[str, dict[str, int]]
     linked: int
     claimed: int = 0
+    repeats: bool = False
 
 
 def unreported(conn: Connection) -> list[int]:
@@ -162,6 +164,7 @@ def sync_summary(conn: Connection, sync_id: int) -> SyncSummary:
         undone=dict(head["counts"]) if head["kind"] == "rollback" else {},
         linked=sum(of.get("link", 0) for of in head["counts"].values()) if relink else 0,
         claimed=claimed,
+        repeats=bool(head["same_data"]) and not any(one["applied"] for one in head["actions"]),
     )
 
 
@@ -203,6 +206,7 @@ _SNAPSHOT = tuple(column.name for column in snapshot.c)
 SUMMARY = f"""
 select y.plan_id, y.kind, y.at, y.run_id, y.counts, y.report, y.school_id, s.key, s.name, s.settings, p.first_sync,
     b.at as previous_at, b.roles as previous_roles, {", ".join(f"t.{name} as snapshot_{name}" for name in _SNAPSHOT)},
+    y.kind = 'sync' and (b.pull_id, b.held) = (t.pull_id, y.held) as same_data,
     {_list(_ACTIONS)} as actions, {_list(_NOTES)} as notes, {_list(_VERDICT)} as verdict,
     {_list(_QUALITY)} as quality, {_list(_REJECTED)} as rejected
 from sync y
@@ -210,7 +214,7 @@ join school s on s.id = y.school_id
 left join plan p on p.id = y.plan_id and y.kind <> 'relink'
 left join snapshot t on t.id = y.snapshot_id and y.kind <> 'relink'
 left join lateral (
-    select e.at, c.counts -> 'roles' as roles from sync e join snapshot c on c.id = e.snapshot_id
+    select e.at, e.held, c.pull_id, c.counts -> 'roles' as roles from sync e join snapshot c on c.id = e.snapshot_id
     where e.school_id = y.school_id and e.id < y.id and e.kind = 'sync' order by e.id desc limit 1
 ) b on true
 where y.id = :sync

@@ -178,10 +178,11 @@ def put_reports(database: Database) -> int:
 
 def put_report(conn: Connection, summary: SyncSummary) -> int:
     """Store one sync's report with the sync, and put its mail into the outbox if the school wants one. Returns the
-    number of mails: 1 or 0. It works in the caller's transaction, so a sync and its mail are committed together."""
+    number of mails: 1 or 0. A run that is executed again makes no second mail if it found nothing new. It works in the
+    caller's transaction, so a sync and its mail are committed together."""
     report, sync_id = report_of(summary), summary.sync_id
     mark_reported(conn, sync_id, report.as_dict())
-    if not summary.settings.report_to or not wants(report, summary.settings.report_when):
+    if summary.repeats or not summary.settings.report_to or not wants(report, summary.settings.report_when):
         return 0
     if summary.settings.report_when == "daily":
         outbox.put_for_digest(conn, summary.settings.report_to, sync_id)

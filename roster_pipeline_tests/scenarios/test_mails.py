@@ -47,6 +47,20 @@ def test_a_mail_that_cannot_be_made_does_not_keep_the_others_back(district: Dist
     assert district.value("select error from outbox where sent_at is null") == "It broke off: ValueError."
 
 
+@pytest.mark.parametrize("when", ["every", "daily"])
+def test_a_night_that_is_run_again_makes_a_second_mail_only_for_what_is_new(district: District, when: str) -> None:
+    district.add_school(report_to=["it@example.org"], report_when=when, first_sync="approve")
+    mails = "select (select count(*) from outbox where kind = 'report') + (select count(*) from digest)"
+
+    def after(night: str) -> tuple[int, int]:
+        district.run_sync(night=night)
+        return district.value(mails), district.count("sync")
+
+    assert [after("one"), after("one")] == [(1, 1), (1, 2)], "both wait for approval"
+    district.set_school(first_sync="apply")
+    assert [after("one"), after("one"), after("two")] == [(2, 3), (2, 4), (3, 5)]
+
+
 def test_one_digest_a_day_tells_a_recipient_of_all_schools(district: District, mailbox: Mailbox) -> None:
     district.add_school("lincoln", report_to=["it@example.org", "head@example.org"], report_when="daily")
     district.add_school("roosevelt", "sch-2", report_to=["it@example.org"], report_when="daily", first_sync="approve")

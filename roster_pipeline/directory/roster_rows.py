@@ -49,6 +49,8 @@ _COLUMNS: dict[str, Kind] = {
 OF_SNAPSHOT = """roster_row where roster_id = (select roster_id from snapshot where id = {snapshot})
     and (select roster_version from snapshot where id = {snapshot}) between first_version and last_version"""
 """The rows of a snapshot's roster without a join, so found by key where nested loops are off."""
+_ALONE = "select roster_id from snapshot where id = :snapshot for no key update"
+"""Waits for another cleaning of this snapshot. The next statement then sees what that one wrote."""
 _BEGIN = """
 with rejected as (delete from rejected_record where snapshot_id = :snapshot),
 excluded as (delete from excluded_contact where snapshot_id = :snapshot),
@@ -62,9 +64,8 @@ continued as (
     and not exists (select from continued) returning id, version
 )
 update snapshot s set roster_id = named.id, roster_version = named.version, counts = s.counts || cast(:counts as jsonb)
-from (select * from continued union all select * from begun) named, snapshot before
-where s.id = :snapshot and before.id = s.id
-returning named.id, named.version, before.roster_id as before
+from (select * from continued union all select * from begun) named where s.id = :snapshot
+returning named.id, named.version
 """
 """Two that continue the same roster wait for each other, and the second one begins anew."""
 _END = """
@@ -107,11 +108,12 @@ def write(conn: Connection, snapshot_id: int, roster: pd.DataFrame, counts: str,
         if max(int(some.sum()), len(ended)) <= MOST_DIFFERENT * len(roster):
             different = some
             given |= {"roster": last.roster[0], "version": last.roster[1]}
+    before = conn.scalar(text(_ALONE), given)
     row = conn.execute(text(_BEGIN), given).first()
     if row is None:
         return False
-    if row.before not in (None, row.id):
-        _drop_unnamed(conn, [row.before])
+    if before not in (None, row.id):
+        _drop_unnamed(conn, [before])
     if row.version:
         conn.execute(text(_END), {"roster": row.id, "version": row.version, "ids": ended})
     else:
@@ -286,12 +288,12 @@ def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: d
 
 def take_over(conn: Connection, snapshot_id: int, earlier: Earlier) -> int | None:
     """Give a snapshot without a roster that of an earlier one, with rejections and quality. Returns how many records
-    cannot be used; None, and writes nothing, without an earlier one."""
-    if earlier.snapshot_id is None:
+    cannot be used; None, and writes nothing, without an earlier one, or if it has a roster meanwhile."""
+    given = {"snapshot": snapshot_id, "earlier": earlier.snapshot_id, "position": earlier.position}
+    if earlier.snapshot_id is None or conn.scalar(text(_ALONE), given) is not None:
         return None
     with conn.begin_nested() as attempt:
-        given = {"earlier": earlier.snapshot_id, "position": earlier.position}
-        taken = conn.execute(text(TAKE_OVER), given | {"snapshot": snapshot_id}).one()
+        taken = conn.execute(text(TAKE_OVER), given).one()
         if not taken.named:
             attempt.rollback()  # another transaction has just deleted the roster
             return None

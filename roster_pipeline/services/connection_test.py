@@ -4,8 +4,8 @@ counts as the school's last test, any other once its values are saved (`save_set
 
 In the same way, a connection's schools are read and listed."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, connection_tests, tenant_changes, tenants
-from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.database import Database, DatabaseBusy, DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.errors import with_keys
@@ -30,6 +30,7 @@ from roster_pipeline.sync import explain
 from roster_pipeline.sync.connection_checks import item_as_data, items_of, items_of_schools
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle, source_of_connection
 
+log = logging.getLogger(__name__)
 LIMITS = Limits(
     connect_seconds=10, read_seconds=60, response_seconds=120, attempts=3, longest_wait=10, longest_retry_after=30,
     waiting_budget=60, pull_seconds=600,
@@ -44,6 +45,9 @@ MOST_TOGETHER = 50
 """How many schools one test may have. All their records are in memory at the same time."""
 MOST_AT_ONCE = 4
 """How many tests of all schools may go on at once. Each reads a whole SIS once."""
+
+MOST_TRIES = 3
+"""Attempts to note the end of a test. A deadlock ends one of two transactions."""
 
 
 class TestGoesOn(DirectoryError):
@@ -179,7 +183,8 @@ def note_end(
     connection: str = "",
 ) -> None:
     """Do the work and note its end, with the problem for people or None. Never raises. school, connection: the keys
-    that a remedy names. If the database is away, the row later counts as a lost test."""
+    that a remedy names. If that fails, for example because the database is away, the row later counts as a lost
+    test."""
     problem: str | None = None
     try:
         work()
@@ -189,8 +194,14 @@ def note_end(
         problem = TOO_MUCH
     except Exception as caught:
         problem = str(explain(school or connection, caught))
-    with suppress(Exception), database.begin() as conn:
-        end(conn, problem)
+    for _ in range(MOST_TRIES):
+        try:
+            database.call(end, problem)
+        except DatabaseBusy:
+            continue
+        except Exception as caught:
+            log.warning("The end of a test could not be noted: %s", explain(school or connection, caught))
+        return
 
 
 def _run_test(database: Database, school: tenants.SchoolRow, test: connection_tests.ConnectionTest) -> None:

@@ -8,10 +8,20 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
-from roster_pipeline.directory import alerts, connection_tests, secrets, tenant_changes, tenants
+from roster_pipeline.directory import (
+    alerts,
+    connection_tests,
+    roster_rows,
+    rosters,
+    secrets,
+    tenant_changes,
+    tenants,
+)
 from roster_pipeline.services import connection_test, school_changes
 from roster_pipeline.services.settings_changes import change_connection
+from roster_pipeline.sync import clean_latest
 from roster_pipeline.sync.alerts import pause_failing
 from roster_pipeline.sync.connection_checks import check_connection
 from roster_pipeline.sync.monitoring import watch
@@ -43,6 +53,10 @@ def apply(district: District) -> None:
 
 def watch_all(district: District) -> None:
     watch(district.database, NOW + timedelta(days=2))
+
+
+def clean(district: District) -> None:
+    clean_latest(district.database, "lincoln", run_id=None)
 
 
 def resume(district: District) -> None:
@@ -79,6 +93,30 @@ def note_end_of_secret(district: District) -> None:
         change_connection(conn, "sis", who="ann", settings=settings)
 
 
+def at_the_same_moment(
+    district: District,
+    monkeypatch: pytest.MonkeyPatch,
+    when: tuple[ModuleType, str],
+    first: Callable[[District], None],
+    second: Callable[[District], None],
+) -> None:
+    """Call both. The second one begins in the first one's transaction, after its call of `when`."""
+    begun: list[Future[None]] = []
+    usual = getattr(*when)
+
+    def meanwhile(*given: Any, **named: Any) -> Any:
+        result = usual(*given, **named)
+        if not begun:
+            begun.append(threads.submit(second, district))
+            until(lambda: begun[0].done() or district.value(WAITS))
+        return result
+
+    monkeypatch.setattr(*when, meanwhile)
+    with ThreadPoolExecutor(1) as threads:
+        first(district)
+        begun[0].result()
+
+
 @pytest.mark.parametrize(
     ("first", "when", "second", "alert_mail"),
     [
@@ -104,19 +142,45 @@ def test_two_at_the_same_moment_both_succeed_and_tell_once(
     district.add_school(first_sync="approve", automatic=True, report_to=["it@example.org"], report_when="daily")
     if first is not watch_all:
         troubled(district)
-    begun: list[Future[None]] = []
-    usual = getattr(*when)
-
-    def meanwhile(*given: Any, **named: Any) -> Any:
-        result = usual(*given, **named)
-        if not begun:
-            begun.append(threads.submit(second, district))
-            until(lambda: begun[0].done() or district.value(WAITS))
-        return result
-
-    monkeypatch.setattr(*when, meanwhile)
-    with ThreadPoolExecutor(1) as threads:
-        first(district)
-        begun[0].result()
+    at_the_same_moment(district, monkeypatch, when, first, second)
     subjects = [subject for subject, _ in alert_mails(district)]
     assert not alert_mail or sum(alert_mail in subject for subject in subjects) == 1, subjects
+
+
+@pytest.mark.parametrize("way", [(rosters, "write"), (roster_rows, "take_over")], ids=["anew", "taken over"])
+def test_two_that_clean_one_snapshot_at_the_same_moment_both_succeed(
+    district: District, monkeypatch: pytest.MonkeyPatch, way: tuple[ModuleType, str]
+) -> None:
+    district.add_school()
+    if way[1] == "take_over":
+        district.run_sync()
+    district.run_sync(steps=("fetch",))
+    at_the_same_moment(district, monkeypatch, way, clean, clean)
+    named = "id in (select roster_id from snapshot)"
+    assert district.count("roster") == district.count("roster", named), "the rows of the first one are deleted"
+    district.run_sync(steps=("plan", "apply"))
+    assert district.problems == []
+
+
+def test_the_end_of_a_test_is_noted_although_a_deadlock_ended_the_first_attempt(district: District) -> None:
+    district.add_school()
+    attempts, noted = ["40P01", "40P01"], []
+
+    def end(conn: Connection, problem: str | None) -> None:
+        if attempts:
+            conn.execute(text(f"do $$ begin raise exception using errcode = '{attempts.pop()}'; end $$"))
+        noted.append(problem)
+
+    connection_test.note_end(district.database, lambda: None, end, school="lincoln")
+    assert noted == [None]
+
+
+def test_a_test_whose_end_cannot_be_noted_leaves_a_line_in_the_log_without_data(
+    district: District, caplog: pytest.LogCaptureFixture
+) -> None:
+    def end(conn: Connection, problem: str | None) -> None:
+        raise KeyError("Mira Oduya")
+
+    connection_test.note_end(district.database, lambda: None, end, school="lincoln")
+    assert "lincoln: unexpected KeyError at roster_pipeline." in caplog.text
+    assert "Mira" not in caplog.text

@@ -113,17 +113,7 @@ class District:
     def people_of(self, school: str, role: str | None = None) -> list[Person]:
         """Active people with a current role in this school, optionally of one (1.2) role."""
         today = self.clock().date().isoformat()
-        rows = sorted(self._rows_near(school) - self.gone)
-        return [person for row in rows if _is_current(person := self.at(row), school, role, today)]
-
-    def _rows_near(self, school: str) -> set[int]:
-        """All rows that may be in a school: its own people, those of the school before it, all who were changed."""
-        rows = set(self.changed)
-        if school in self.population.school_ids:
-            number, layout = self.population.school_ids.index(school), self.layout
-            for block in {number, (number - 1) % layout.schools}:
-                rows.update(range(layout.office + block * layout.block, layout.office + (block + 1) * layout.block))
-        return rows if school in self.population.school_ids else rows | set(range(self.layout.office))
+        return [person for person in self.people() if _is_current(person, school, role, today)]
 
     # changing people
 

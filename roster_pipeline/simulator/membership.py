@@ -2,18 +2,17 @@
 
 A row is a person's place in the district. A position is one record of a collection: the row itself, or, under an id
 scheme that splits people into one record per role or per school, `row * PARTS + part`. Collections are arrays of four
-bytes a record, built from ranges and the few people who changed.
+bytes a record.
 """
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.messages import V11
-from roster_pipeline.simulator.person import CONTACT_ROLES, KINDS, LEGACY_ROLES, STUDENT, TEACHER, Person
+from roster_pipeline.simulator.person import LEGACY_ROLES, STUDENT, TEACHER, Person
 
 Indexes: TypeAlias = "array[int]"
 
@@ -23,72 +22,25 @@ LETTERS: Mapping[str, str] = {"student": "s", "teacher": "t", "administrator": "
 """First letter of an id per (1.1) role; `o` for every other role."""
 
 
-def listed_rows(district: District, version: str, role: str | None = None, school: str | None = None) -> Indexes:
-    """Rows of the people who have this role (`student`, `teacher` or any) and, if given, are in this school. In 1.1 a
-    record has one role, the first of `roles`; in 1.2 any entry counts. Ended roles and records marked `tobedeleted` are
-    listed."""
+def listed_rows(
+    district: District, rows: Iterable[int], version: str, role: str | None = None, school: str | None = None
+) -> Indexes:
+    """Those of `rows` whose people have this role (`student`, `teacher` or any) and, if given, are in this school. In
+    1.1 a record has one role, the first of `roles`; in 1.2 any entry counts. Ended roles and records marked
+    `tobedeleted` are listed."""
+    if role is None and school is None:
+        return array("I", rows)
     belongs = belongs_rule(version, role, school)
-    return _joined(district, _generated(district, role, school), lambda row: belongs(district.at(row)))
+    return array("I", [row for row in rows if belongs(district.at(row))])
 
 
-def may_have_role(district: District, role: str) -> Indexes:
-    """Rows of all people who may have this (1.2) role: those who start with it, and all who were changed."""
-    kinds = {role, "contact"} if role in CONTACT_ROLES else {role}
-    if role == "siteAdministrator":
-        kinds.add(TEACHER)
-    spans = [span for kind in kinds & set(KINDS) for span in district.layout.ranges(kind)]
-    return _joined(district, [range(district.layout.office), *spans], lambda _: True)
-
-
-def _joined(district: District, spans: Iterable[range], keeps: Callable[[int], bool]) -> Indexes:
-    """The rows of these spans without the people who changed or left, and the changed people whom `keeps` accepts."""
-    with district.lock:
-        touched = sorted(district.gone | district.changed.keys())
-        runs = [(row, row + 1) for row in touched if row not in district.gone and keeps(row)]
-        for span in spans:
-            runs.extend(_cut(span, touched))
-        runs.sort()
-        rows = array("I")
-        for first, stop in runs:
-            rows.extend(range(first, stop))
-        return rows
-
-
-def _cut(span: range, touched: list[int]) -> Iterator[tuple[int, int]]:
-    """The span without the touched rows, as pairs of first and stop."""
-    first = span.start
-    for row in touched[bisect_left(touched, span.start) : bisect_left(touched, span.stop)]:
-        if row > first:
-            yield first, row
-        first = row + 1
-    if first < span.stop:
-        yield first, span.stop
-
-
-def _generated(district: District, role: str | None, school: str | None) -> Iterator[range]:
-    """The generated people of a collection, as spans, without regard to later changes."""
-    layout = district.layout
-    if school is None:
-        if role is None:
-            yield range(layout.size)
-        else:
-            yield from layout.ranges(role)
-        return
-    if school not in district.population.school_ids:
-        return
-    number = district.population.school_ids.index(school)
-    if role is None:
-        first = layout.office + number * layout.block
-        yield range(first, first + layout.block)
-    for kind in (STUDENT, TEACHER) if role is None else (role,):
-        if role is not None:
-            first = layout.row_at(number, kind, 0)
-            yield range(first, first + layout.counts[kind])
-        before = (number - 1) % layout.schools
-        for ordinal in range(layout.counts[kind]):
-            if district.population.is_in_next_school(kind, ordinal):
-                guest = layout.row_at(before, kind, ordinal)
-                yield range(guest, guest + 1)
+def rows_by_org(district: District) -> dict[str, Indexes]:
+    """For each org, the rows of the people with a role there."""
+    found: dict[str, Indexes] = {}
+    for person in district.people():
+        for org in {entry.org for entry in person.roles}:
+            found.setdefault(org, array("I")).append(person.row)
+    return found
 
 
 def belongs_rule(version: str, role: str | None, school: str | None) -> Callable[[Person], bool]:

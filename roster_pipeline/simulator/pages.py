@@ -9,10 +9,9 @@ from urllib.parse import quote, urlencode
 
 from roster_pipeline.simulator.catalog import Listing
 from roster_pipeline.simulator.faults import Faults
-from roster_pipeline.simulator.membership import Indexes, may_have_role
+from roster_pipeline.simulator.membership import Indexes
 from roster_pipeline.simulator.messages import Answer, Call, Record, RequestError
-from roster_pipeline.simulator.person import LEGACY_ROLES, ROLES
-from roster_pipeline.simulator.query import Filter, Query, filter_test, query_as_served, values_at
+from roster_pipeline.simulator.query import Query, filter_test, query_as_served, values_at
 from roster_pipeline.simulator.view import View
 
 COUNTED_BY_SOME = ("orgs", "students")
@@ -64,7 +63,7 @@ def _evaluate(view: View, listing: Listing, query: Query) -> Indexes:
     positions: Sequence[int] = listing.positions
     if query.filter is not None:
         test = filter_test(query.filter, view.faults.on("dates_compared"))
-        positions = [p for p in _candidates(view, listing, query.filter) if test(listing.render(p))]
+        positions = [p for p in listing.positions if test(listing.render(p))]
     if query.sort == "sourcedId" and listing.plural == "users":
         positions = sorted(positions, key=view.sourced_id, reverse=query.descending)
     elif query.sort:
@@ -75,21 +74,6 @@ def _evaluate(view: View, listing: Listing, query: Query) -> Indexes:
             reverse=query.descending,
         )
     return array("I", positions)
-
-
-def _candidates(view: View, listing: Listing, asked: Filter) -> Sequence[int]:
-    """The positions worth rendering: for a plain `role = x` on users only those who can have that role."""
-    wanted = [r for r in ROLES if asked.value in (r, LEGACY_ROLES.get(r))]
-    if (
-        listing.plural != "users"
-        or asked.field not in ("role", "roles.role")
-        or asked.predicate != "="
-        or view.splits_people
-        or not wanted
-    ):
-        return listing.positions
-    possible = set[int]().union(*(may_have_role(view.district, role) for role in wanted))
-    return [position for position in listing.positions if position in possible]
 
 
 def _in_order_of_request(faults: Faults, positions: Sequence[int], query: Query) -> Sequence[int]:

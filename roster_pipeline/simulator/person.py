@@ -11,7 +11,7 @@ a million people needs as little memory as one of a hundred.
 import tomllib
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -160,8 +160,3 @@ class Layout:
     def row_at(self, school: int, kind: str, ordinal: int) -> int:
         """The row of a person of a school: the inverse of `place`."""
         return self.office + school * self.block + self.starts[kind] + ordinal
-
-    def ranges(self, kind: str) -> Iterator[range]:
-        for school in range(self.schools):
-            first = self.row_at(school, kind, 0)
-            yield range(first, first + self.counts[kind])

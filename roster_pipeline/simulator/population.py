@@ -133,12 +133,6 @@ class Population:
         place = self.layout.place(row)
         return self._staff(row, place.school, place.kind, place.ordinal)
 
-    def is_in_next_school(self, kind: str, ordinal: int) -> bool:
-        """Whether this student or teacher belongs to the school after their own too."""
-        if self.layout.schools < 2:
-            return False
-        return (kind == "teacher" and ordinal % 20 == 1) or (kind == "student" and ordinal % 200 == 5)
-
     def _student(self, row: int, school: int, ordinal: int) -> Person:
         bits = mix(self._bits, row)
         layout = self.layout

@@ -9,7 +9,7 @@ from typing import Any
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.json_faults import faulty_org, user_faults
-from roster_pipeline.simulator.membership import IdScheme, Indexes, belongs_rule, listed_rows
+from roster_pipeline.simulator.membership import IdScheme, Indexes, belongs_rule, listed_rows, rows_by_org
 from roster_pipeline.simulator.messages import Payload, Record, RequestError
 from roster_pipeline.simulator.person import CONTACT_ROLES, LEGACY_ROLES, STUDENT, SUPPORT_STAFF, TEACHER, Person
 from roster_pipeline.simulator.population import GRADES_BY_LEVEL, Org, mix
@@ -141,13 +141,19 @@ class View:
         return rows
 
     def _shared_rows(self, role: str | None, school: str | None) -> Indexes:
-        rows = listed_rows(self.district, self.version, role, school)
+        everybody = (row for row in range(self.district.next_row) if row not in self.district.gone)
+        near = everybody if school is None else self._members().get(school, ())
+        rows = listed_rows(self.district, near, self.version, role, school)
         hides, at, seed = self._hides, self.district.at, self.district.seed
         if percent := self.faults.number("list_omits"):
             rows = array("I", [row for row in rows if mix(seed, row) % 100 >= percent])
         if hides is not None:
             rows = array("I", [row for row in rows if not hides(at(row))])
         return rows
+
+    def _members(self) -> dict[str, Indexes]:
+        members: dict[str, Indexes] = self.cache.get(("members",), lambda: rows_by_org(self.district))
+        return members
 
     def positions(self, role: str | None = None, school: str | None = None) -> Indexes:
         rows = self.rows(role, school)

@@ -1,7 +1,7 @@
 """Advisory locks: which process waits for which. PostgreSQL holds them, so they end when their process dies.
 
-The order prevents deadlocks: take the lock of a pull before the lock of a district, and never lock two districts in one
-transaction.
+The order prevents deadlocks: take the lock of a pull before the lock of a district, that one before the lock of an
+erasure, and never lock two districts in one transaction.
 """
 
 from collections.abc import Iterable, Iterator
@@ -44,6 +44,18 @@ def lock_district_of(conn: Connection, plan_id: int) -> None:
 def lock_district_for_reading(conn: Connection, district_id: int) -> None:
     """Block changes of the district until the transaction ends. Readers do not wait for readers."""
     _lock(conn, "pg_advisory_xact_lock_shared", f"district {district_id}")
+
+
+def lock_for_erasure(conn: Connection, district_id: int) -> None:
+    """Take the lock of an erasure in the district, which deletes rows of nearly all tables, until the transaction
+    ends."""
+    _lock(conn, "pg_advisory_xact_lock", f"erasure {district_id}")
+
+
+def block_erasure(conn: Connection, district_id: int) -> None:
+    """Let erasures in the district wait until the transaction ends. Call it first where rows of several tables of
+    records are changed: an erasure changes them in another order."""
+    _lock(conn, "pg_advisory_xact_lock_shared", f"erasure {district_id}")
 
 
 def lock_until_commit(conn: Connection, name: str) -> None:

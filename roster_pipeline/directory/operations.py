@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import audit, connection_tests, pulls, record_sets
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.locks import lock_district, lock_for_erasure
 from roster_pipeline.directory.members import get_person, numbers_of
 
 OF_A_SCHOOL = {
@@ -170,6 +170,7 @@ def drop_old(conn: Connection, age: timedelta) -> dict[str, int]:
 def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
     """Delete a person with all that belongs to them; the change log says that, not what. Raises UnknownPerson."""
     lock_district(conn, district_id)
+    lock_for_erasure(conn, district_id)
     check_erasable(conn, district_id, person_id)
     given: dict[str, Any] = {"district": district_id, "person": person_id, "people": numbers_of(conn, person_id)}
     known = conn.execute(text(RECORDS), given).all()

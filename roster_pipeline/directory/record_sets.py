@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory.locks import lock_until_commit, lock_until_commit_shared
+from roster_pipeline.directory.locks import block_erasure
 from roster_pipeline.directory.pg_copy import number_literal
 
 Ids = npt.NDArray[np.int64]
@@ -227,15 +227,11 @@ class KnownRecords:
         if self._last is not None:
             self._conn.execute(text(REPLACE), given)
         else:
-            lock_until_commit_shared(self._conn, _lock_name(self._district))
+            block_erasure(self._conn, self._district)
             self._conn.execute(text(ADD), given | {"named": named})
 
 
 def forget(conn: Connection, district_id: int) -> None:
-    """Delete the marks of a district, also of a pull being stored, before its records are deleted."""
-    lock_until_commit(conn, _lock_name(district_id))
+    """Delete the marks of a district, also of a pull being stored, before its records are deleted. Call it under the
+    lock of an erasure."""
     conn.execute(text(FORGET), {"district": district_id})
-
-
-def _lock_name(district_id: int) -> str:
-    return f"known records {district_id}"

@@ -10,6 +10,7 @@ import pandas as pd
 from sqlalchemy import Connection, insert, select, text
 
 from roster_pipeline.directory import roster_rows
+from roster_pipeline.directory.locks import block_erasure
 from roster_pipeline.directory.pg_copy import read_documents, read_frame
 from roster_pipeline.directory.pulls import IN_PULL, PullGone
 from roster_pipeline.directory.record_sets import NAMED, RECORDS, Ids, RecordSet
@@ -106,7 +107,7 @@ with good as (
     select snapshot_id from sync where school_id = :school and kind = 'sync' and snapshot_id is not null
     order by snapshot_id desc limit :keep
 )
-select id from snapshot where school_id = :school and pruned_at is null
+select id, district_id from snapshot where school_id = :school and pruned_at is null
   and id < (select min(snapshot_id) from good having count(*) >= :keep)
 """
 
@@ -247,8 +248,10 @@ def prove(conn: Connection, snapshot_id: int, **more: Any) -> None:
 
 def prune(conn: Connection, school_id: int, keep: int = KEPT_SNAPSHOTS) -> int:
     """Drop the records of snapshots older than the last `keep` synced ones; facts, counts and ledger stay."""
-    old = list(conn.scalars(text(OLD), {"school": school_id, "keep": keep}))
+    rows = conn.execute(text(OLD), {"school": school_id, "keep": keep}).all()
+    old = [row.id for row in rows]
     if old:
+        block_erasure(conn, rows[0].district_id)
         for table in PRUNED:
             conn.execute(text(f"delete from {table} where snapshot_id = any(:old)"), {"old": old})  # noqa: S608
         for table in ("plan_row", "plan_unchanged"):

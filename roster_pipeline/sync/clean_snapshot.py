@@ -29,6 +29,7 @@ from roster_pipeline.directory import (
     tenants,
 )
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.locks import block_erasure
 from roster_pipeline.directory.roster_rows import KEY, NUMBERS, POSITION, Earlier
 from roster_pipeline.directory.stored_frames import RECORDS, frame_of_table, table_of
 from roster_pipeline.directory.sync_summary import latest_snapshot
@@ -73,6 +74,7 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
         withheld, today = withheld_from(conn, school, facts["pull_id"]), _today(school)
         earlier = _earlier(conn, school, facts, withheld, today)
         if earlier and take_over and facts["roster_id"] is None:
+            block_erasure(conn, school.district_id)
             unusable = roster_rows.take_over(conn, snapshot_id, earlier)
             if unusable is not None:
                 results = rosters.load_quality(conn, snapshot_id).drop(columns="snapshot_id")
@@ -86,6 +88,7 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
     quality = _tested(cleaned.roster, rejected, school.settings)
     by_role = people_by_role(cleaned.roster)
     with database.begin() as conn:
+        block_erasure(conn, school.district_id)
         masters = int(cleaned.roster["master_identifier"].notna().sum())
         counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters, NUMBERS: _number_places(school)}
         if earlier and quality["tested"].notna().all():  # else it is tested again in the next night

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory import delta_base, pull_comparison, pulls, scheduled_runs, snapshots, tenants
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.locks import block_erasure
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.errors import BULK_ORGS, LOST_COLUMNS, ORGS_ARE_DELTA
@@ -221,6 +222,7 @@ def _finish(
     proof["place"] = delta_base.place_of(source.settings.url)
     proof["system"] = delta_base.place_of(system_of(source.settings.url))
     with database.begin() as conn:
+        block_erasure(conn, school.district_id)
         unbroken = MISSED not in proof.get("problems", ())
         base = delta_base.delta_base_of(conn, source, scope, before=pull_id, complete=unbroken)
         before = delta_base.newest_proof(conn, source, scope)

@@ -13,15 +13,18 @@ from sqlalchemy import Connection, text
 from roster_pipeline.directory import (
     alerts,
     connection_tests,
+    operations,
+    pulls,
     roster_rows,
     rosters,
     secrets,
+    snapshots,
     tenant_changes,
     tenants,
 )
 from roster_pipeline.services import connection_test, school_changes
 from roster_pipeline.services.settings_changes import change_connection
-from roster_pipeline.sync import clean_latest
+from roster_pipeline.sync import clean_latest, fetch_snapshot
 from roster_pipeline.sync.alerts import pause_failing
 from roster_pipeline.sync.connection_checks import check_connection
 from roster_pipeline.sync.monitoring import watch
@@ -147,6 +150,42 @@ def test_two_at_the_same_moment_both_succeed_and_tell_once(
     assert not alert_mail or sum(alert_mail in subject for subject in subjects) == 1, subjects
 
 
+def erase(district: District) -> None:
+    person = district.value("select person_id from link where sourced_id = :of", of=someone(district))
+    district.database.call(operations.erase, district.district_id, person, who="ann", reason="asked for")
+
+
+def end_pull(district: District) -> None:
+    school = district.database.call(tenants.get_school, "lincoln")
+    proof = district.value("select proof from pull order by id desc limit 1")
+    pull_id, _ = district.database.call(pulls.claim, school.connection, "another night")
+    fetch_snapshot._finish(district.database, school, pull_id, "", proof, {})
+    assert district.count("pull") == 2, "the older ones are dropped"
+
+
+def prune(district: District) -> None:
+    school = district.value("select id from school")
+    assert district.database.call(snapshots.prune, school, 2) == 2
+
+
+def someone(district: District) -> str:
+    return district.people.people_of("sch-1", "student")[0].sourced_id
+
+
+@pytest.mark.parametrize("second", [end_pull, prune])
+def test_an_erasure_and_what_drops_old_records_both_succeed(
+    district: District, monkeypatch: pytest.MonkeyPatch, second: Callable[[District], None]
+) -> None:
+    district.add_school()
+    for _ in range(4):
+        district.run_sync()
+    for rejects, owner in (("pulled_reject", "pull"), ("raw_reject", "snapshot")):
+        rows = f"select id, :of, 'users', 'email', 'not-a-text', 'warning' from {owner}"
+        district.execute(f"insert into {rejects} {rows}", of=someone(district))
+    at_the_same_moment(district, monkeypatch, (operations, "_records_in"), erase, second)
+    assert district.count("link", f"sourced_id = '{someone(district)}'") == 0
+
+
 @pytest.mark.parametrize("way", [(rosters, "write"), (roster_rows, "take_over")], ids=["anew", "taken over"])
 def test_two_that_clean_one_snapshot_at_the_same_moment_both_succeed(
     district: District, monkeypatch: pytest.MonkeyPatch, way: tuple[ModuleType, str]
@@ -182,5 +221,5 @@ def test_a_test_whose_end_cannot_be_noted_leaves_a_line_in_the_log_without_data(
         raise KeyError("Mira Oduya")
 
     connection_test.note_end(district.database, lambda: None, end, school="lincoln")
-    assert "lincoln: unexpected KeyError at roster_pipeline." in caplog.text
+    assert "lincoln: unexpected KeyError at roster_pipeline" in caplog.text
     assert "Mira" not in caplog.text

@@ -23,6 +23,7 @@ import httpx
 import jwt
 from sqlalchemy import Connection
 
+from roster_pipeline.bounded_http import exchange
 from roster_pipeline.console.config import Oidc, is_loopback
 from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.errors import RosterError
@@ -39,7 +40,8 @@ SUBJECT = re.compile(r"(?=.*\S)[ -~]{1,255}")
 LONGEST_NAME = 200
 LEEWAY_SECONDS = 60
 """Allows for clocks that differ a little."""
-TIMEOUT = httpx.Timeout(10.0)
+SECONDS = 10.0
+"""For one answer. A sign-in needs up to four."""
 LARGEST_ANSWER = 512 * 1024
 KEPT_SECONDS = 3600.0
 KEYS_AT_MOST_EVERY = 60.0
@@ -204,18 +206,10 @@ class Provider:
 
     def _json(self, method: str, address: str, **more: Any) -> dict[str, Any]:
         try:
-            with (
-                httpx.Client(timeout=TIMEOUT, follow_redirects=False, verify=_trusted()) as client,
-                client.stream(method, address, **more) as answer,
-            ):
-                content = b""
-                for part in answer.iter_bytes():
-                    content += part
-                    if len(content) > LARGEST_ANSWER:
-                        raise ProviderAway("sent far too much")
-                if answer.status_code != httpx.codes.OK:
-                    raise ProviderAway(f"answered with status {answer.status_code}")
-            found = httpx.Response(200, content=content).json()
+            answer = exchange(method, address, seconds=SECONDS, most_bytes=LARGEST_ANSWER, verify=_trusted(), **more)
+            if answer.status_code != httpx.codes.OK:
+                raise ProviderAway(f"answered with status {answer.status_code}")
+            found = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL) as problem:
             raise ProviderAway(f"cannot be reached ({type(problem).__name__})") from None
         except ValueError:

@@ -37,6 +37,7 @@ LEAST_FREE = 2 << 30
 """Bytes: a district's night needs some hundred megabytes, and PostgreSQL stops when its disk is full."""
 INSTALLATION = "installation"
 HEARTBEAT_SECONDS = 10.0
+HEARTBEAT_BYTES = 64 * 1024
 UNREAD = timedelta(days=7)
 """For so long, a mail that was given up is a problem. After that, its news are old."""
 LATE = timedelta(hours=1)
@@ -196,8 +197,10 @@ def beat(url: str) -> str:
         return "no heartbeat"
     import httpx
 
+    from roster_pipeline.bounded_http import exchange
+
     try:
-        answer = httpx.get(url, timeout=HEARTBEAT_SECONDS)
+        answer = exchange("GET", url, seconds=HEARTBEAT_SECONDS, most_bytes=HEARTBEAT_BYTES)
     except (httpx.HTTPError, httpx.InvalidURL) as problem:
         return f"heartbeat failed ({type(problem).__name__})"
     return "heartbeat sent" if answer.is_success else f"heartbeat refused ({answer.status_code})"

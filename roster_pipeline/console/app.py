@@ -2,7 +2,6 @@
 remedy, but never a trace, and never a value of somebody's record."""
 
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -101,7 +100,6 @@ def create_app(config: Config) -> Starlette:
     app.router.redirect_slashes = False  # otherwise it would send people to any host that a request names
     app.state.config = config
     app.state.database = opened
-    app.state.streams = Counter()
     return app
 
 

@@ -21,7 +21,7 @@ URL = "ROSTER_CONSOLE_URL"
 LOOPBACK = "127.0.0.1"
 PORT = 8080
 ENDING_SECONDS = 5
-"""Seconds for unfinished answers: a page that follows a run would keep the console from ending."""
+"""Seconds for unfinished answers, so that a slow download cannot keep the console from ending."""
 HEADER_SECONDS = 30
 """Seconds for the headers of a request. uvicorn has no such limit: a client that sends a letter now and then would keep
 its connection for ever, and many of them would leave none for others."""

@@ -52,6 +52,9 @@ LONGEST_SEARCH = 200
 MOST_PAGES = 1_000_000
 LONGEST_NUMBER = 18
 """How many digits a number may have. The database has numbers of up to nineteen digits."""
+LOAD_AGAIN = {"HX-Refresh": "true"}
+STOP_POLLING = 286
+"""A header and a status of htmx, which asks every second on a page that follows something."""
 
 ROUTES: list[Route] = []
 Handler = TypeVar("Handler", bound=Callable[..., Any])

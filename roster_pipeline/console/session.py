@@ -61,7 +61,7 @@ class SignedIn:
         state.token = state.viewer = state.message = None
         token = request.cookies.get(self.config.session_cookie)
         if token and not _under(scope["path"], "/static"):
-            found = await run_in_threadpool(session_of, self.database, token, self.config)
+            found = await run_in_threadpool(self.database.call, sessions.find, token, self.config.idle)
             if found:
                 state.token, state.message = token, found.message
                 state.viewer = found.account
@@ -69,11 +69,6 @@ class SignedIn:
             await _to_sign_in(request, self.config)(scope, receive, send)
             return
         await self.app(scope, receive, send)
-
-
-def session_of(database: Database, token: str, config: Config, *, used: bool = True) -> sessions.Session | None:
-    """The session of a cookie, if it goes on. used: whether it counts as used now."""
-    return database.call(sessions.find, token, config.idle, used=used)
 
 
 def signed_in(request: Request, response: Response, account_id: int) -> Response:
@@ -94,13 +89,6 @@ def signed_out(request: Request, response: Response) -> Response:
         request.app.state.database.call(sessions.end, request.state.token)
     response.delete_cookie(config.session_cookie, secure=config.secure, httponly=True, samesite="lax")
     return response
-
-
-def still_there(request: Request) -> bool:
-    """Whether the session still has the same grants: streams last longer than the check at their beginning."""
-    state = request.app.state
-    session = session_of(state.database, request.state.token, state.config, used=False)
-    return session is not None and session.account == request.state.viewer
 
 
 def keep_visit(request: Request, response: Response, visit: str) -> None:

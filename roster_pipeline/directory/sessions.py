@@ -60,8 +60,8 @@ def begin(conn: Connection, account_id: int, lifetime: timedelta) -> str:
     return token
 
 
-def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) -> Session | None:
-    """The session of a token, with today's rights; None if it has ended. used: it does not become idle."""
+def find(conn: Connection, token: str, idle: timedelta) -> Session | None:
+    """The session of a token, with today's rights; None if it has ended. It counts as used now."""
     query = select(
         console_session.c.account_id,
         console_session.c.message,
@@ -75,7 +75,7 @@ def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) ->
     owner = by_id(conn, row.account_id) if row else None
     if row is None or owner is None:
         return None
-    if row.stale and used:
+    if row.stale:
         conn.execute(_own(token).values(seen_at=func.now()))
     return Session(owner, row.message)
 

@@ -1,8 +1,10 @@
-"""A simulated SIS with a school of ours, and a reader of event streams."""
+"""A simulated SIS with a school of ours, and a reader of pages that follow something."""
 
 from __future__ import annotations
 
+import html
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,31 +54,26 @@ def school_in(
         return tenant_changes.add_school(conn, "sis", key, key.title(), SchoolSettings(school_id="sch-1", **given))
 
 
-def live_of(html: str) -> str:
-    """The address of a page's event stream."""
-    (path,) = re.findall(r'data-live="([^"]+)"', html)
-    return str(path)
+ASKS = re.compile(r'hx-get="([^"]+)" hx-trigger="every 1s"')
+PATIENCE = 120.0
 
 
-def streamed(browser: Browser, path: str) -> str:
-    """The data of every event of a stream."""
-    return "\n".join(data for _, _, data in events_of(browser, path))
+def followed(browser: Browser, page: str) -> list[str]:
+    """A page or a piece of one, and all news that a browser gets that asks as it says, until nothing more can come."""
+    news, until = [page], time.monotonic() + PATIENCE
+    while asks := ASKS.search(news[-1]):
+        answer = browser.get(html.unescape(asks[1]), headers={"hx-request": "true"})
+        if answer.status_code == 204:
+            assert time.monotonic() < until, "nothing more comes"
+            time.sleep(0.1)
+            continue
+        assert answer.status_code in (200, 286)
+        if "hx-refresh" in answer.headers:
+            break
+        news.append(answer.text)
+    return news
 
 
-def events_of(browser: Browser, path: str, last_id: str | None = None) -> list[tuple[str, str, str]]:
-    """Every event of a stream until it says that it ends: id, kind and data."""
-    found: list[tuple[str, str, str]] = []
-    event: dict[str, list[str]] = {}
-    headers = {"accept": "text/event-stream"} | ({"last-event-id": last_id} if last_id else {})
-    with browser.stream("GET", path, headers=headers, timeout=120) as answer:
-        assert answer.status_code == 200
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        for line in answer.iter_lines():
-            if line and not line.startswith(":"):
-                name, _, value = line.partition(": ")
-                event.setdefault(name, []).append(value)
-            elif event:
-                if "event" in event:
-                    found.append((event.get("id", [""])[0], event["event"][0], "\n".join(event.get("data", []))))
-                event = {}
-    return found
+def streamed(browser: Browser, page: str) -> str:
+    """The same as one text."""
+    return "\n".join(followed(browser, page))

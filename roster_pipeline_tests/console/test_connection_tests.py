@@ -10,7 +10,6 @@ import pytest
 from httpx import Response
 from sqlalchemy import text
 
-from roster_pipeline.console.server_sent_events import Event, written
 from roster_pipeline.directory import connection_tests, tenant_changes, tenants
 from roster_pipeline.directory.database import Database, RowRefused
 from roster_pipeline.directory.secrets import seal, unseal
@@ -23,7 +22,7 @@ from roster_pipeline.sync.health_checks import prune
 from roster_pipeline_tests.console.conftest import OWNER, Browser, SignedIn
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
 from roster_pipeline_tests.console.held_plans import words_of
-from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, live_of, school_in
+from roster_pipeline_tests.console.served_sis import SECRET, Served, followed, school_in
 from roster_pipeline_tests.directory.builders import every, one
 
 PAGE, TEST = "/schools/lincoln/settings/connection", "/schools/lincoln/test"
@@ -46,16 +45,16 @@ def switched_on(browser: Browser) -> Response:
     return browser.send_form(SCHEDULE, changed(fields, school__automatic=True))
 
 
-def tried(browser: Browser, fields: dict[str, str]) -> list[tuple[str, str, str]]:
-    """Start a test as a script does, and follow it to its end."""
+def tried(browser: Browser, fields: dict[str, str]) -> list[str]:
+    """Start a test as a script does, and follow it to its end. Returns the first piece of the page, and all news."""
     answer = browser.send_form(TEST, fields, headers=HTMX)
     assert answer.status_code == 200
     assert "<html" not in answer.text
-    return events_of(browser, live_of(answer.text))
+    return followed(browser, answer.text)
 
 
-def words(events: list[tuple[str, str, str]]) -> str:
-    return "\n".join(data for _, _, data in events)
+def words(news: list[str]) -> str:
+    return "\n".join(news)
 
 
 def state(database: Database) -> LastTest:
@@ -63,14 +62,11 @@ def state(database: Database) -> LastTest:
 
 
 def test_what_is_stored_is_tested_item_by_item_and_kept(owner: Browser, database: Database, sis: Served) -> None:
-    events = tried(owner, opened(owner))
-    kinds = [kind for _, kind, _ in events]
-    assert kinds == ["add"] * (len(kinds) - 2) + ["state", "end"]
-    assert [number for number, _, _ in events[:-2]] == [str(place + 1) for place in range(len(kinds) - 2)]
+    news = tried(owner, opened(owner))
     for name in ("Address", "Sign-in", "School", "Students", "Completeness"):
-        assert f"<strong>{name}</strong>" in words(events)
-    assert f"{len(sis.people.people_of('sch-1', 'student'))} in this school" in words(events)
-    assert "Everything works." in events[-2][2]
+        assert words(news).count(f"<strong>{name}</strong>") == 1
+    assert f"{len(sis.people.people_of('sch-1', 'student'))} in this school" in words(news)
+    assert ["Everything works." in piece for piece in news] == [False] * (len(news) - 1) + [True]
     assert state(database) is LastTest.GREEN
     assert "Everything works" in owner.get(PAGE).text
     assert switched_on(owner).is_redirect
@@ -101,7 +97,8 @@ def test_several_schools_are_tested_with_one_look_at_their_sis(
     sis.sis.log.clear()
     assert manager.send_form(TOGETHER).status_code == 303
     assert "a test of some of these schools is going on" in manager.send_form(TOGETHER).text.lower()
-    assert events_of(manager, f"{TOGETHER}/events")[0][1] == "reload"
+    followed(manager, manager.get(TOGETHER).text)
+    assert manager.get(f"{TOGETHER}/progress").headers["hx-refresh"] == "true"
     assert 0 < reads(sis) <= once, "as often as for one school alone"
     shown = words_of(manager.get(TOGETHER).text)
     with database.begin() as conn:
@@ -135,12 +132,16 @@ def test_a_test_of_several_schools_that_cannot_be_made_says_why_for_each(manager
     assert state(database) is LastTest.STALE, "what was tried is not connected any more"
 
 
-def test_a_stream_goes_on_where_it_broke_off(owner: Browser) -> None:
-    path = live_of(owner.send_form(TEST, opened(owner), headers=HTMX).text)
-    whole = events_of(owner, path)
-    assert events_of(owner, path, last_id="3") == whole[3:]
-    assert events_of(owner, path, last_id="end") == whole[-1:]
-    assert events_of(owner, path) == whole, "it can be read again"
+def test_only_items_that_the_page_has_not_seen_are_sent(owner: Browser, database: Database) -> None:
+    tried(owner, opened(owner))
+    path = f"{TEST}/{one(database, 'select id from connection_test')}/progress"
+    whole, rest = owner.get(path).text, owner.get(f"{path}?seen=3").text
+    names = re.findall("<li.*?<strong>(.*?)</strong>", whole)
+    assert len(names) > 5
+    assert re.findall("<li.*?<strong>(.*?)</strong>", rest) == names[3:]
+    for piece in (whole, rest):
+        assert "Everything works." in piece
+        assert "every 1s" not in piece, "nothing more comes"
 
 
 def test_a_wrong_secret_is_red_with_its_remedy_and_the_right_one_is_saved_with_its_test(
@@ -213,7 +214,7 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
     assert re.fullmatch(r"/schools/lincoln/settings/connection\?test=[0-9a-f-]{36}", place)
     assert 'http-equiv="refresh"' in owner.get(place).text or "Everything works." in owner.get(place).text
     test = place.partition("=")[2]
-    events_of(owner, f"{TEST}/{test}/events")
+    followed(owner, owner.get(place).text)
     shown = owner.get(place).text
     assert "Everything works." in shown
     assert SECRET not in shown
@@ -228,7 +229,7 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
     assert "typed for the test is no longer kept" in moved.text
     again = changed(opened(owner), secret=SECRET)
     test = owner.send_form(TEST, again).headers["location"].partition("=")[2].removesuffix("#test")
-    events_of(owner, f"{TEST}/{test}/events")
+    followed(owner, owner.get(f"{PAGE}?test={test}").text)
     back = fields_of(owner.get(f"{PAGE}?test={test}").text)
     assert owner.send_form(PAGE, back).is_redirect
     assert switched_on(owner).is_redirect
@@ -282,12 +283,14 @@ def test_only_so_many_tests_and_one_of_a_school_at_a_time(
     )
     assert "A test of this school is going on" in owner.send_form(TEST, fields, headers=HTMX).text
     assert owner.send_form(TEST, fields).status_code == 409
-    assert f"test/{going}/events" not in owner.send_form(TEST, fields, headers=HTMX).text, "it is somebody else's"
+    assert f"test/{going}/progress" not in owner.send_form(TEST, fields, headers=HTMX).text, "it is somebody else's"
     with database.begin() as conn:
         conn.execute(text("update connection_test set who = :who"), {"who": OWNER})
     again = owner.send_form(TEST, fields, headers=HTMX).text
     assert "A test of this school is going on" in again
-    assert f'data-live="/schools/lincoln/test/{going}/events"' in again, "a second click does not lose the first one"
+    assert f'hx-get="/schools/lincoln/test/{going}/progress?seen=0"' in again, (
+        "a second click does not lose the first one"
+    )
     with database.begin() as conn:
         conn.execute(
             text("update connection_test set started_at = :old where id = :id"),
@@ -379,9 +382,3 @@ def test_a_stored_secret_is_not_tried_with_settings_that_it_was_not_stored_with(
     assert test is not None
     assert test.problem == "The connection was changed while this test began.\nTest again."
     assert test.items == []
-
-
-def test_an_event_is_written_as_the_standard_asks() -> None:
-    assert written(Event("add", "<li>\n  <p>x</p>\n\n</li>\n", "4")) == (
-        "id: 4\nevent: add\ndata: <li>\ndata:   <p>x</p>\ndata: </li>\n\n"
-    )

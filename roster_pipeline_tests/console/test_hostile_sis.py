@@ -19,7 +19,7 @@ from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, Sc
 from roster_pipeline.simulator import running
 from roster_pipeline_tests.console.conftest import Browser
 from roster_pipeline_tests.console.filling import fields_of
-from roster_pipeline_tests.console.served_sis import live_of, school_in, served_sis, streamed
+from roster_pipeline_tests.console.served_sis import school_in, served_sis, streamed
 from roster_pipeline_tests.directory.builders import one
 
 PIECE = b"{}," * 1_000_000
@@ -63,9 +63,9 @@ def lincoln(database: Database, environment: object, hostile: str) -> Iterator[S
 
 
 def started(browser: Browser, school: str) -> str:
-    """Start a test of a school; gives the path of its events."""
+    """Start a test of a school; gives the piece of the page that follows it."""
     fields = fields_of(browser.get(f"/schools/{school}/settings/connection").text)
-    return live_of(browser.send_form(f"/schools/{school}/test", fields, headers={"hx-request": "true"}).text)
+    return browser.send_form(f"/schools/{school}/test", fields, headers={"hx-request": "true"}).text
 
 
 def resident() -> int:

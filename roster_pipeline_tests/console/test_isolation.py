@@ -153,11 +153,10 @@ def test_what_no_number_can_be_is_never_an_unexpected_error(
         ):
             status = owner.send_form(f"/schools/lincoln/{path}", bound | fields).status_code
             assert status < 500, (path, number)
-        for path in (f"test/{things['test']}/events", "runs/run-1/events"):
-            last = {b"last-event-id": number.encode()}
-            with owner.stream("GET", f"/schools/lincoln/{path}", headers=last) as answer:
-                assert answer.status_code == 200, repr(number)
-                assert len(answer.read()) < 20_000, "the stream ends"
+        for path in (f"test/{things['test']}/progress", "runs/run-1/progress"):
+            answer = owner.get(f"/schools/lincoln/{path}", params={"seen": number})
+            assert answer.status_code == 200, repr(number)
+            assert len(answer.text) < 20_000
 
 
 @pytest.mark.parametrize("value", ["nan", "1e400", "9999-12-31", "http://[", "\0\x1b[1m\u2028\u202e", "9" * 2000])
@@ -171,7 +170,7 @@ def test_no_value_of_any_field_is_an_unexpected_error(
         if method != "GET" and path != "/sign-out":
             for given in (fields, fields | {"until": "2099-01-01", "limit": decisions.RAISABLE[0]}):
                 assert operator.send_form(where, given).status_code < 500, path
-        elif not path.endswith("/events"):
+        else:
             assert operator.get(where, params=dict.fromkeys(FIELDS, value[:50])).status_code < 500, path
 
 
@@ -200,7 +199,7 @@ def test_no_form_is_taken_without_its_token(operator: Browser, lincoln: SchoolRo
 def test_strict_headers_and_no_script_or_style_of_its_own_on_every_page(operator: Browser, lincoln: SchoolRow) -> None:
     for _, path in {("GET", path) for method, path in ROUTES if method == "GET"} | {("GET", "/no-such-page")}:
         with operator.stream("GET", at(path, lincoln.key)) as answer:
-            found, body = answer.headers, "" if path.endswith("/events") else answer.read().decode(errors="replace")
+            found, body = answer.headers, answer.read().decode(errors="replace")
         assert found["content-security-policy"] == (MAIL_POLICY if path.endswith(MAIL) else POLICY), path
         assert found["x-content-type-options"] == "nosniff", path
         assert found["x-frame-options"] == "DENY", path
@@ -231,7 +230,7 @@ def test_markup_in_names_stays_text_on_every_page(operator: Browser, database: D
     things |= {"sync_id": str(sync), "plan_id": str(plan), "person_id": str(person), "connection": "sis"}
     shown = 0
     for method, path in ROUTES:
-        if method == "GET" and not path.endswith(("/events", ".csv")):
+        if method == "GET" and not path.endswith(".csv"):
             body = operator.get(at(path, "springfield" if path.startswith("/districts/") else "lincoln", things)).text
             assert SCRIPT not in body, path
             shown += "&lt;script&gt;alert(" in body
@@ -250,7 +249,7 @@ def test_addresses_of_nothing_are_not_found(owner: Browser) -> None:
         "/people/999999999": 404,
         "/sis/nowhere": 404,
         "/schools/lincoln/runs/nothing": 404,
-        "/schools/lincoln/runs/nothing/events": 404,
+        "/schools/lincoln/runs/nothing/progress": 404,
         "/schools/lincoln/settings/connection?test=%00": 200,
         "/schools/lincoln/audit?what=%00": 200,
         "/schools/lincoln/audit?what=%%0000": 200,

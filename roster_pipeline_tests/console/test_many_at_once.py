@@ -1,7 +1,6 @@
-"""Streams that end with the session, several consoles over one database, and two people who decide the same thing at
-the same moment: one wins, and the other gets a message."""
+"""Pages that follow a run until the session ends, several consoles over one database, and two people who decide the
+same thing at the same moment: one wins, and the other gets a message."""
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,25 +9,16 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.console import server_sent_events
 from roster_pipeline.console.config import Config
 from roster_pipeline.directory import accounts, manual_runs
-from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser, Console, Running, SignedIn
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.console.held_plans import audited, hash_of, held_creates, words_of
-from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
+from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, sync_rows
 
-EVENTS = "/schools/lincoln/runs/run-1/events"
-
-
-@pytest.fixture
-def going(monkeypatch: pytest.MonkeyPatch, database: Database, lincoln: SchoolRow) -> None:
-    """A run that does not end; streams check at each step who is signed in."""
-    monkeypatch.setattr(server_sent_events, "WHO_EVERY", 0.0)
-    database.call(manual_runs.ask, "run-1", lincoln.id, lincoln.key, kind="sync", who="test", host="here")
+PROGRESS = "/schools/lincoln/runs/run-1/progress"
 
 
 def sign_out(_: Database, browser: Browser) -> None:
@@ -37,23 +27,17 @@ def sign_out(_: Database, browser: Browser) -> None:
         assert same.send_form("/sign-out").status_code == 303
 
 
-def give_more(database: Database, _: Browser) -> None:
-    with database.begin() as opened:
-        accounts.grant(opened, OWNER, Place(school_id=add_school(opened, "second").id), by="test")
-
-
-@pytest.mark.parametrize(
-    "change", [sign_out, lambda database, _: database.call(accounts.revoke, OWNER, None), give_more]
-)
-def test_a_stream_ends_with_the_session_or_when_grants_change(
-    going: None, signed_in: SignedIn, database: Database, change: Callable[[Database, Browser], None]
+@pytest.mark.parametrize("change", [sign_out, lambda database, _: database.call(accounts.revoke, OWNER, None)])
+def test_a_page_that_follows_a_run_ends_with_the_session(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, change: Callable[[Database, Browser], None]
 ) -> None:
+    database.call(manual_runs.ask, "run-1", lincoln.id, lincoln.key, kind="sync", who="test", host="here")
     browser = signed_in(OWNER)
-    with browser.stream("GET", EVENTS) as answer:
-        lines = answer.iter_lines()
-        assert next(lines) == "retry: 1000"
-        change(database, browser)
-        assert "event: end" not in list(lines), "the browser comes again, and is asked who it is"
+    assert browser.get(PROGRESS, headers={"hx-request": "true"}).status_code == 200
+    change(database, browser)
+    answer = browser.get(PROGRESS, headers={"hx-request": "true"})
+    assert (answer.status_code, answer.text) == (401, "")
+    assert answer.headers["hx-redirect"].startswith("/sign-in")
 
 
 def test_consoles_over_one_database_share_sessions_and_limits(
@@ -70,26 +54,6 @@ def test_consoles_over_one_database_share_sessions_and_limits(
 def asked(console: Console, number: int) -> int:
     with console.browser() as browser:
         return browser.send_form("/sign-in", {"email": f"nobody{number}@example.org"}).status_code
-
-
-def test_one_person_follows_only_so_many_streams_at_once(
-    going: None, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server_sent_events, "MOST_STREAMS", 2)
-    owner, manager = signed_in(OWNER), signed_in(MANAGER)
-    with owner.stream("GET", EVENTS) as one, owner.stream("GET", EVENTS) as two:
-        begun = [one.iter_lines(), two.iter_lines()]  # kept, or the streams would be closed with them
-        assert [next(lines) for lines in begun] == ["retry: 1000"] * 2
-        assert owner.get(EVENTS).status_code == 429
-        with manager.stream("GET", EVENTS) as other:
-            assert other.status_code == 200
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with owner.stream("GET", EVENTS) as again:
-            if again.status_code == 200:
-                break
-        time.sleep(0.05)
-    assert again.status_code == 200, "a stream that ended makes room"
 
 
 WHY = {"reason": "the office said so"}

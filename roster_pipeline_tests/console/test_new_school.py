@@ -22,7 +22,7 @@ from roster_pipeline.simulator import generate_district
 from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser, Console, SignedIn
 from roster_pipeline_tests.console.filling import errors_in, fields_of
-from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in, served_sis
+from roster_pipeline_tests.console.served_sis import SECRET, Served, followed, school_in, served_sis
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.directory.builders import every, one
 from roster_pipeline_tests.district import change_school
@@ -98,10 +98,12 @@ def test_the_schools_of_the_sis_are_listed_with_their_people_and_several_are_add
 
 def test_a_list_is_followed_until_its_people_are_counted(manager: Browser, sis: Served) -> None:
     manager.send_form(LIST)
-    assert events_of(manager, f"{PICK}/events")[0][1] == "reload"
-    kinds = events_of(manager, f"{PICK}/events?shown=yes")
-    assert kinds[0][1] == "fill"
-    assert students_of(sis) in kinds[0][2]
+    followed(manager, manager.get(PICK).text)
+    assert manager.get(f"{PICK}/progress").headers["hx-refresh"] == "true"
+    assert students_of(sis) in followed(manager, manager.get(PICK).text)[-1]
+    counted = manager.get(f"{PICK}/progress?shown=yes")
+    assert counted.status_code == 286, "htmx asks no more"
+    assert f'<span id="people-sch-1" hx-swap-oob="true">{students_of(sis)}' in counted.text
 
 
 def test_a_school_that_is_not_in_the_list_is_typed(manager: Browser, database: Database) -> None:
@@ -256,14 +258,14 @@ def test_the_end_of_a_list_is_not_the_end_of_the_next_one(database: Database, li
 def test_owners_and_managers_of_other_districts_see_and_add_nothing(
     owner: Browser, manager: Browser, database: Database
 ) -> None:
-    for path in (PAGE, PICK, f"{PICK}/events"):
+    for path in (PAGE, PICK, f"{PICK}/progress"):
         assert owner.get(path).status_code == 404, path
     for path in (PAGE, PICK, LIST):
         assert owner.send_form(path, NEW).status_code == 404, path
     for path in ("/connections/foreign-sis/schools", "/connections/nowhere/schools"):
         assert manager.get(path).status_code == 404
         assert manager.send_form(path, {"name": "Oak", "school_id": "1"}).status_code == 404
-    for path in ("/connections/foreign-sis/list", "/connections/foreign-sis/schools/events"):
+    for path in ("/connections/foreign-sis/list", "/connections/foreign-sis/schools/progress"):
         assert manager.send_form(path).status_code in (404, 405)
     for district in ("shelbyville", "nowhere"):
         assert manager.send_form(PAGE, NEW | {"district": district}).status_code == 404

@@ -116,7 +116,7 @@ def test_every_page_is_fit_for_screen_readers_and_phones(open_page: Open, past: 
 
 def test_no_page_is_left_out() -> None:
     for method, route in ROUTES:
-        if method == "GET" and not route.startswith(NO_PAGES) and not route.endswith(("/events", ".csv", MAIL)):
+        if method == "GET" and not route.startswith(NO_PAGES) and not route.endswith(("/progress", ".csv", MAIL)):
             shape = re.compile(PARAMETER.sub("[^/]+", route) + "(/connection)?")  # settings lead to their first section
             assert any(shape.fullmatch(path.partition("?")[0]) for path in PATHS), route
 

@@ -1,4 +1,4 @@
-"""The console never streams, logs or keeps the names of a school's people. Only pages about people name them."""
+"""The console never shows, logs or keeps the names of a school's people. Only pages about people name them."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import Browser
 from roster_pipeline_tests.console.filling import fields_of
-from roster_pipeline_tests.console.served_sis import Served, live_of, school_in, streamed
+from roster_pipeline_tests.console.served_sis import Served, school_in, streamed
 from roster_pipeline_tests.district import EVERYTHING
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 
@@ -54,15 +54,15 @@ def lincoln(database: Database, environment: Path, sis: Served) -> SchoolRow:
 
 
 def _tested(browser: Browser) -> str:
-    """The stream of a connection test."""
+    """All that a page shows of a connection test."""
     answer = browser.send_form(TEST, fields_of(browser.get(SETTINGS).text), headers={"hx-request": "true"})
-    return answer.text + streamed(browser, live_of(answer.text))
+    return streamed(browser, answer.text)
 
 
 def _ran(browser: Browser, kind: str) -> str:
-    """The stream of a run, and its page afterwards."""
+    """All that a page shows of a run, and its page afterwards."""
     place = browser.send_form(RUNS, {"kind": kind}).headers["location"]
-    return streamed(browser, place + "/events") + browser.get(place).text
+    return streamed(browser, browser.get(place).text) + browser.get(place).text
 
 
 def _shown(browser: Browser, page: str) -> str:
@@ -71,7 +71,7 @@ def _shown(browser: Browser, page: str) -> str:
     return answer.text
 
 
-def test_a_test_of_the_connection_streams_and_keeps_nothing_about_people(
+def test_a_test_of_the_connection_shows_and_keeps_nothing_about_people(
     owner: Browser, database: Database, sis: Served, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -88,7 +88,7 @@ def test_a_test_of_the_connection_streams_and_keeps_nothing_about_people(
 
 
 @pytest.mark.timeout(590)
-def test_a_run_with_any_end_streams_and_keeps_nothing_about_people(
+def test_a_run_with_any_end_shows_and_keeps_nothing_about_people(
     owner: Browser,
     database: Database,
     sis: Served,

@@ -22,7 +22,7 @@ from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime import preloaded
 from roster_pipeline_tests.console.conftest import OWNER, Browser
-from roster_pipeline_tests.console.served_sis import Served, events_of, school_in
+from roster_pipeline_tests.console.served_sis import Served, followed, school_in
 from roster_pipeline_tests.directory.builders import add_school, every, one
 from roster_pipeline_tests.waiting import until
 
@@ -58,28 +58,32 @@ def run_of(database: Database, school: SchoolRow, run_id: str) -> Row[Any]:
     return found
 
 
+def end_of(browser: Browser, place: str) -> str:
+    """What the page of a run shows once the run has ended."""
+    return followed(browser, browser.get(place).text)[-1]
+
+
 @pytest.mark.timeout(590)
 def test_a_dry_run_then_a_first_sync_that_is_held_then_a_failure(
     owner: Browser, database: Database, dagster: None
 ) -> None:
     place = started(owner, "dry_run")
     first = owner.get(place).text
-    assert f'data-live="{place}/events"' in first
+    assert f'hx-get="{place}/progress?seen=' in first
     assert '<meta http-equiv="refresh"' in first, "for browsers without scripts"
-    events = events_of(owner, place + "/events")
-    assert [kind for _, kind, _ in events][-2:] == ["show", "end"]
-    assert "Nothing was changed." in events[-2][2], events
-    assert "Applying" not in events[-2][2]
-    found = re.search(r'href="/schools/lincoln/plans/(\d+)"', events[-2][2])
+    *_, last = followed(owner, first)
+    assert "Nothing was changed." in last
+    assert "Applying" not in last
+    found = re.search(r'href="/schools/lincoln/plans/(\d+)"', last)
     assert found
     assert owner.get(f"/schools/lincoln/plans/{found[1]}").status_code == 200
     reloaded = owner.get(place).text
     assert "The dry run is done" in reloaded
-    assert "data-live" not in reloaded
-    assert events_of(owner, place + "/events", last_id="end") == [("", "end", "end")]
+    assert "every 1s" not in reloaded
+    assert owner.get(f"{place}/progress?seen=end").status_code == 204
 
     place = started(owner, "sync")
-    held = events_of(owner, place + "/events")[-2][2]
+    held = end_of(owner, place)
     assert "Something is held." in held
     assert "first sync of this school waits for approval: " in held.lower(), "what it did is told in a sentence"
     assert '<a class="button primary" href="/schools/lincoln/holds">Look and decide</a>' in held
@@ -89,7 +93,7 @@ def test_a_dry_run_then_a_first_sync_that_is_held_then_a_failure(
     assert (who, people) == (OWNER, 0), "the first sync waits, and says who asked"
 
     database.call(tenant_changes.set_connection, "sis", secret_sealed=seal("p0ison-wrong"))
-    failed = events_of(owner, started(owner, "sync") + "/events")[-2][2]
+    failed = end_of(owner, started(owner, "sync"))
     assert "The run failed." in failed
     assert "Client ID and Client Secret" in failed
     assert "p0ison" not in failed
@@ -175,7 +179,7 @@ def test_a_run_that_waits_for_its_turn_starts_by_itself(
     time.sleep(launchers.LOOK_EVERY * 2)
     assert run_of(database, lincoln, waiting).started_at is None
     database.call(manual_runs.end, going)
-    assert "exit code 1" in events_of(owner, f"{RUNS}/{waiting}/events")[-2][2]
+    assert "exit code 1" in end_of(owner, f"{RUNS}/{waiting}")
 
 
 def test_a_run_whose_console_ended_before_its_turn_was_never_started(
@@ -253,7 +257,7 @@ def test_a_run_that_hangs_is_canceled_within_seconds_and_leaves_nothing(
     assert not [line for line in said if OWNER in line], "owners of other districts can read them"
     for table in ("sync", "plan", "snapshot", "failure", "sis_record"):
         assert one(database, f"select count(*) from {table}") == 0, table
-    again = events_of(owner, started(owner, "dry_run") + "/events")[-2][2]
+    again = end_of(owner, started(owner, "dry_run"))
     assert "The dry run is done." in again, "nothing it held is in the way of the next one"
 
 
@@ -279,7 +283,7 @@ def test_a_process_that_dies_or_hangs_is_noticed(owner: Browser, monkeypatch: py
     for name, value, code in (("LAST_WORDS", -3600.0, -9), ("MODULE", "roster_pipeline.console.no_such_module", 1)):
         with monkeypatch.context() as changed:
             changed.setattr(launchers, name, value)
-            told = events_of(owner, started(owner, "sync") + "/events")[-2][2]
+            told = end_of(owner, started(owner, "sync"))
         assert f"ended before it could say why (exit code {code})" in told
 
 

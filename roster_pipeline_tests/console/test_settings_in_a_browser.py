@@ -131,7 +131,7 @@ def test_a_manager_ticks_a_school_of_the_sis_while_its_people_are_counted(open_p
     assert faults_of(page) == []
     page.get_by_role("button", name="Show its schools").click()
     page.get_by_role("checkbox").first.check(timeout=PATIENCE)
-    expect(page.locator("[data-fill=sch-2]")).to_contain_text("students", timeout=PATIENCE)
+    expect(page.locator("#people-sch-2")).to_contain_text("students", timeout=PATIENCE)
     expect(page.get_by_role("checkbox").first).to_be_checked()
     assert faults_of(page) == []
     page.get_by_role("button", name="Add the schools").click()

@@ -1,15 +1,13 @@
 """Test Your Information, with the values of the form or for several schools of a connection as they are stored. Also
 the supported SISs: what each can do, where to find the values to enter, what to grant there."""
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from roster_pipeline.console.forms import worded, wrong
 from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_test
-from roster_pipeline.console.page import database, page, piece, redirect, route
+from roster_pipeline.console.page import LOAD_AGAIN, database, page, piece, plain_number, redirect, route
 from roster_pipeline.console.pages.settings import filled
-from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.session import HTMX, TooMany, connection_of, limit, nothing_here, school_of, viewer
 from roster_pipeline.console.settings_form import CONNECTION_SECTION, Form, context, sent_form, stored_form
 from roster_pipeline.directory import connection_tests, tenants
@@ -74,35 +72,18 @@ def start(request: Request) -> Response:
     return RedirectResponse(f"/schools/{school.key}/settings/connection?test={test_id}#test", 303)
 
 
-@route("/schools/{key}/test/{test}/events", "GET")
-async def events(request: Request) -> Response:
-    """The items as they come."""
-
-    def known() -> int:
-        with database(request).begin() as opened:
-            school = school_of(request, opened)
-            if connection_tests.get(opened, school.id, test_id) is None:
-                raise nothing_here()
-        return school.id
-
-    test_id = request.path_params["test"]
-    school_id = await run_in_threadpool(known)
-
-    def look(position: str) -> Seen:
-        test = database(request).call(connection_tests.get, school_id, test_id)
-        if test is None:
-            return Seen([], ended=True)
-        # "3": three items were seen; "end": all items and the final words were seen
-        first = int(position) if position.isascii() and position.isdigit() else len(test.items) if position else 0
-        new = [
-            Event("add", piece(PIECES, "item", item), str(first + place + 1))
-            for place, item in enumerate(test.items[first:])
-        ]
-        if test.ended_at is not None and position != "end":
-            new.append(Event("state", piece(PIECES, "connection_test_state", test), "end"))
-        return Seen(new, ended=test.ended_at is not None)
-
-    return stream(request, look)
+@route("/schools/{key}/test/{test}/progress", "GET")
+def progress(request: Request) -> Response:
+    """The items after the first ones that the page has `seen`, and the result of a test that ended; 204 for no news."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        test = connection_tests.get(opened, school.id, request.path_params["test"])
+    if test is None:
+        raise nothing_here()
+    seen = request.query_params.get("seen", "")
+    if test.ended_at is None and seen == str(len(test.items)):
+        return Response(status_code=204)
+    return HTMLResponse(piece(PIECES, "more_items", test, plain_number(seen), f"/schools/{school.key}"))
 
 
 @route("/connections/{connection}/test", "POST")
@@ -123,21 +104,13 @@ def start_together(request: Request) -> Response:
     return redirect(request, f"/connections/{connection.key}/test")
 
 
-@route("/connections/{connection}/test/events", "GET")
-async def events_together(request: Request) -> Response:
-    """GET: `reload` once the test is over."""
-
-    def going() -> bool:
-        with database(request).begin() as opened:
-            newest = connection_tests.newest(opened, connection_of(request, opened).id)
-        return any(test.ended_at is None for test in newest.values())
-
-    await run_in_threadpool(going)
-
-    def look(position: str) -> Seen:
-        return Seen([], ended=False) if going() else Seen([Event("reload", "", "end")], ended=True)
-
-    return stream(request, look)
+@route("/connections/{connection}/test/progress", "GET")
+def progress_together(request: Request) -> Response:
+    """Lets the browser load the page again once no test is under way; 204 before that."""
+    with database(request).begin() as opened:
+        newest = connection_tests.newest(opened, connection_of(request, opened).id)
+    going = any(test.ended_at is None for test in newest.values())
+    return Response(status_code=204) if going else Response(headers=LOAD_AGAIN)
 
 
 @route("/connections/{connection}/test", "GET")

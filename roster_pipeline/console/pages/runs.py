@@ -4,15 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.launchers import launch
 from roster_pipeline.console.page import database, form, page, piece, plain_number, reason_of, redirect, route, texts
 from roster_pipeline.console.pages.person_page import page_of_person, school_of_form, view_of
-from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.session import limit, nothing_here, school_of, the_school, viewer
 from roster_pipeline.directory import approvals, audit, manual_runs, plans
 from roster_pipeline.directory.sync_summary import sync_summary
@@ -79,20 +77,14 @@ def show(request: Request) -> Response:
     return page(request, "run.html", tab="runs", url=run_url(state["run"].id), **state)
 
 
-@route("/schools/{key}/runs/{run}/events", "GET")
-async def events(request: Request) -> Response:
-    """The same, live while the run goes on."""
-    await run_in_threadpool(_state, request)
-
-    def look(position: str) -> Seen:
-        state = _state(request)
-        run, place, _ = state["run"], state["place"], state.pop("school")
-        here = f"at {run.step or 'the start'}, place {place}{', canceled' if run.canceled_by else ''}"
-        here = "end" if run.ended_at else here
-        news = [Event("show", piece(PIECES, "progress", **state), here)] if here != position else []
-        return Seen(news, ended=run.ended_at is not None)
-
-    return stream(request, look)
+@route("/schools/{key}/runs/{run}/progress", "GET")
+def progress(request: Request) -> Response:
+    """The part of the page that shows how far the run is; 204 while it is as the page has `seen` it."""
+    state = _state(request)
+    if state["seen"] == request.query_params.get("seen"):
+        return Response(status_code=204)
+    del state["school"]
+    return HTMLResponse(piece(PIECES, "progress", **state))
 
 
 def _state(request: Request) -> dict[str, Any]:
@@ -102,7 +94,8 @@ def _state(request: Request) -> dict[str, Any]:
         run = manual_runs.get(opened, school.id, request.path_params["run"])
         if run is None:
             raise nothing_here()
-        outcome = manual_runs.outcome(opened, school.id, run.id)
+        outcome, place = manual_runs.outcome(opened, school.id, run.id), manual_runs.place(opened, run)
+        here = f"at {run.step or 'the start'}, place {place}{', canceled' if run.canceled_by else ''}"
         return {
             "school": school,
             "base": f"/schools/{school.key}",
@@ -110,7 +103,8 @@ def _state(request: Request) -> dict[str, Any]:
             "steps": steps_of(run),
             "outcome": outcome,
             "result": _result(opened, run, outcome),
-            "place": manual_runs.place(opened, run),
+            "place": place,
+            "seen": "end" if run.ended_at else here,
             "decidable": outcome.sync_outcome == "held"
             and outcome.plan_id is not None
             and any(hold.overridable for hold in approvals.held(opened, school_id=school.id, plan_id=outcome.plan_id)),

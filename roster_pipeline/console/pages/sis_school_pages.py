@@ -1,19 +1,16 @@
 """Lists the schools of a SIS, so that a person can tick and add them without knowing a School ID."""
 
-import json
 from threading import Thread
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, Row
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from roster_pipeline.console.forms import CONNECTION, SETTINGS, Values, addresses, errors_of, name_of, shown
 from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_test
-from roster_pipeline.console.page import database, form, page, redirect, route
-from roster_pipeline.console.server_sent_events import Event, Seen, stream
+from roster_pipeline.console.page import LOAD_AGAIN, STOP_POLLING, database, form, page, piece, redirect, route
 from roster_pipeline.console.session import connection_of, limit, viewer
 from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret
 from roster_pipeline.defs.asset_helpers import add_partitions
@@ -83,27 +80,20 @@ def pick(request: Request) -> Response:
         return page(request, "sis_schools.html", **_pick_context(request, opened, connection, {}, {}))
 
 
-@route("/connections/{connection}/schools/events", "GET")
-async def events(request: Request) -> Response:
-    """GET: `reload` once the schools were read or cannot be read, then `fill` with the numbers of their people."""
-
-    def now() -> Row[Any] | None:
-        with database(request).begin() as opened:
-            return connection_tests.get_list(opened, connection_of(request, opened))
-
-    await run_in_threadpool(now)
+@route("/connections/{connection}/schools/progress", "GET")
+def progress(request: Request) -> Response:
+    """Lets the browser load the page again once the schools were read. If they are shown: the numbers of their people,
+    once these are counted. 204 before that."""
+    with database(request).begin() as opened:
+        connection = connection_of(request, opened)
+        found = connection_tests.get_list(opened, connection)
+        lines = _lines(request, opened, connection, found)
     shown = request.query_params.get("shown") == "yes"
-
-    def look(position: str) -> Seen:
-        found = now()
-        if found is None or (not shown and (found.schools or found.ended_at)):
-            return Seen([Event("reload", "", "end")], ended=True)
-        if found.ended_at is None:
-            return Seen([], ended=False)
-        numbers = {school["id"]: people_words(school["people"]) for school in found.schools}
-        return Seen([Event("fill", json.dumps(numbers), "end")], ended=True)
-
-    return stream(request, look)
+    if found is None or (not shown and (found.schools or found.ended_at)):
+        return Response(headers=LOAD_AGAIN)
+    if found.ended_at is None:
+        return Response(status_code=204)
+    return HTMLResponse(piece("live_pieces.html", "people_counted", lines[:MOST_SHOWN]), STOP_POLLING)
 
 
 @route("/connections/{connection}/schools", "POST")

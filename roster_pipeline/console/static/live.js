@@ -1,58 +1,36 @@
-// Places that follow a stream of events: data-live holds its address. "add" brings one more item, "state" the words
-// below, "show" the whole place, "fill" texts of [data-fill], "reload" loads the page anew, "end" closes. A browser that lost the stream asks for what came after the last id.
+// Pages that follow a test or a run: htmx asks every second for what is new. Here is what it leaves to do.
 (function () {
   "use strict";
-  function piece(html) {
-    const template = document.createElement("template");
-    template.innerHTML = html;
-    return template.content;
+  function polls(event) {
+    return event.detail.requestConfig.elt.matches('[hx-trigger^="every"]');
   }
-  function follow(place) {
-    if (place.dataset.followed) return;
-    place.dataset.followed = "yes";
-    const source = new EventSource(place.dataset.live);
-    function on(kind, act) {
-      source.addEventListener(kind, function (event) {
-        if (!place.isConnected) return source.close();
-        act(event.data);
-      });
-    }
-    on("add", function (html) { place.querySelector("[data-items]").append(piece(html)); });
-    on("state", function (html) { place.querySelector("[data-state]").replaceChildren(piece(html)); unfold(place); standOut(place); });
-    on("show", function (html) { place.replaceChildren(piece(html)); });
-    on("reload", function () { source.close(); window.location.reload(); });
-    on("fill", function (json) {
-      const texts = JSON.parse(json);
-      place.querySelectorAll("[data-fill]").forEach(function (it) { it.textContent = texts[it.dataset.fill] || ""; });
-      place.querySelectorAll("[role=status]").forEach(function (it) { it.textContent = "Their people are counted."; });
-    });
-    on("end", function () { source.close(); place.dataset.ended = "yes"; });
-    source.addEventListener("error", function () {
-      if (source.readyState === EventSource.CLOSED && place.isConnected) place.append(note("This page gets no further news. Reload it to see the current state."));
-    });
-  }
-  function standOut(place) {
-    if (!place.querySelector(".primary")) return;
-    document.querySelectorAll("main .primary").forEach(function (it) { if (!place.contains(it)) it.classList.remove("primary"); });
-  }
-  function unfold(place) {
-    place.querySelectorAll("[data-unfold]").forEach(function (link) {
+  // A test has ended: fields that its remedies name are unfolded, and its button is the one to press.
+  document.addEventListener("htmx:load", function (event) {
+    const state = event.detail.elt.closest("#test-state");
+    if (!state) return;
+    state.querySelectorAll("[data-unfold]").forEach(function (link) {
       const field = document.getElementById(link.hash.slice(1));
       const folded = field && field.closest("details");
       if (folded) folded.open = true;
     });
-  }
-  function note(words) {
+    if (!state.querySelector(".primary")) return;
+    document.querySelectorAll("main .primary").forEach(function (it) { if (!state.contains(it)) it.classList.remove("primary"); });
+  });
+  // What is followed cannot be asked: it is asked again while the console is away, and the page says if it is gone.
+  document.addEventListener("htmx:beforeSwap", function (event) {
+    const status = event.detail.xhr.status;
+    if (status < 400 || !polls(event)) return;
+    event.detail.shouldSwap = false;
+    if (status < 500) window.location.reload();
+  });
+  document.addEventListener("htmx:sendError", function (event) {
+    if (polls(event)) return;
     const said = document.createElement("p");
     said.className = "notice warn";
     said.setAttribute("role", "alert");
-    said.textContent = words;
-    return said;
-  }
-  function all(root) {
-    if (root.matches && root.matches("[data-live]")) follow(root);
-    root.querySelectorAll("[data-live]").forEach(follow);
-  }
+    said.textContent = "The console cannot be reached. Look at your network, and try again.";
+    event.detail.target.replaceChildren(said);
+  });
   document.addEventListener("change", function (event) {
     const field = event.target.dataset.into && document.getElementById(event.target.dataset.into);
     if (!field || !event.target.value) return;
@@ -69,9 +47,4 @@
       field.dispatchEvent(new Event("input", {bubbles: true}));
     });
   });
-  document.addEventListener("DOMContentLoaded", function () { all(document); });
-  document.addEventListener("htmx:sendError", function (event) {
-    event.detail.target.replaceChildren(note("The console cannot be reached. Look at your network, and try again."));
-  });
-  document.addEventListener("htmx:load", function (event) { all(event.detail.elt); });
 })();

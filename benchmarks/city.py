@@ -38,7 +38,6 @@ SCHOOLS, VILLAGE, PUPILS, NIGHTS = 120, 20, 500, 2
 CHANGED = 0.01
 STEPS = ("fetch", "clean", "plan", "apply")
 AIM = 1.1
-PAGE_CACHE = 512
 
 
 def pupils_for(pupils: int, staff: int | None) -> int:
@@ -59,7 +58,7 @@ def loop(schools: int, counted: int, pupils: int, nights: int) -> dict[str, Any]
     with (
         common.database_server() as server,
         common.fresh_database(server, "city") as url,
-        common.simulator(PAGE_CACHE, district=(schools, pupils)) as sites,
+        common.simulator(True, district=(schools, pupils)) as sites,
     ):
         database, site = Database(url), sites["district"]
         keys = night.town(database, site, schools)

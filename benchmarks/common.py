@@ -39,8 +39,6 @@ CLIENT = "benchmark"
 SECRET = "benchmark-secret"
 ROOT = "/ims/oneroster/rostering/v1p2"
 PAGE = 1000
-PAGE_CACHE_MEGABYTES = 2048
-"""Room for every page, so that no side waits for the simulator to make one."""
 SEED = 7
 DISTRICT, CONNECTION, SCHOOL = "district", "sis", "school"
 FIRST_SCHOOL = "sch-1"
@@ -82,13 +80,13 @@ def _on_server(server: URL, *statements: str) -> None:
 
 
 @contextmanager
-def simulator(page_cache: int, **districts: tuple[int, int]) -> Iterator[dict[str, str]]:
+def simulator(keep_pages: bool, **districts: tuple[int, int]) -> Iterator[dict[str, str]]:
     """The simulator as a process; yields name to base URL.
 
-    page_cache: megabytes for finished pages, 0 for none. districts: name to (schools, students per school).
+    keep_pages: it makes each page once. districts: name to (schools, students per school).
     """
     command = [sys.executable, "-m", "roster_pipeline.simulator", "--port", "0", "--versions", "1.2"]
-    command += ["--client-id", CLIENT, "--client-secret", SECRET, "--page-cache", str(page_cache)]
+    command += ["--client-id", CLIENT, "--client-secret", SECRET, *(["--keep-pages"] if keep_pages else [])]
     for name, (schools, students) in districts.items():
         command += ["--site", f"/{name}:schools={schools},students={students},seed={SEED},versions=1.2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -58,7 +58,7 @@ def nights(server: URL, count: int, people: int) -> dict[str, tuple[float, float
     with (
         common.fresh_database(server, "cost") as url,
         common.fresh_database(server, "cost_dagster") as dagster_url,
-        common.simulator(0, district=(1, common.students_for(people))) as sites,
+        common.simulator(False, district=(1, common.students_for(people))) as sites,
         tempfile.TemporaryDirectory(prefix="roster-cost-") as home,
     ):
         storage = dagster_url.set(drivername=DAGSTER_DRIVER).render_as_string(hide_password=False)

@@ -39,7 +39,7 @@ STUDENTS = 1000
 """Students a school of the simulated district."""
 AIM = 1.3
 DECODERS: dict[str, Callable[[bytes], Any]] = {"json": json.loads, "orjson": orjson.loads}
-SERVERS = {"making its pages": 0, "pages in memory": common.PAGE_CACHE_MEGABYTES}
+SERVERS = {"making its pages": False, "pages in memory": True}
 """The two servers: faults of the simulator, and its room for finished pages."""
 
 Rounds = dict[str, list[dict[str, Any]]]
@@ -136,9 +136,9 @@ def main() -> None:
     districts = {"large": (schools, STUDENTS), "small": (max(1, schools // 10), STUDENTS)}
     figures = []
     with common.database_server() as server:
-        for label, megabytes in SERVERS.items():
+        for label, keep_pages in SERVERS.items():
             print(f"simulator {label}")
-            with common.simulator(megabytes, **districts) as sites:
+            with common.simulator(keep_pages, **districts) as sites:
                 found = measure(sites["large"], server, given.rounds)
                 figures.append(report(found))
                 small = our_side(sites["small"], server)

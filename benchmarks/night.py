@@ -43,7 +43,6 @@ WARM_SECONDS = 15
 BROKER_SECONDS = 5
 PER_SCHOOL = 120.0
 """Seconds after which a side is given up, for each school."""
-PAGE_CACHE = 512
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -153,7 +152,7 @@ def side(server: URL, name: str, schools: int, people: int, broker: str) -> dict
     with (
         common.fresh_database(server, f"night_{name}") as url,
         common.fresh_database(server, f"night_{name}_dagster") as dagster_url,
-        common.simulator(PAGE_CACHE, district=(schools, common.students_for(people))) as sites,
+        common.simulator(True, district=(schools, common.students_for(people))) as sites,
         tempfile.TemporaryDirectory(prefix="roster-night-") as folder,
     ):
         dagster = dagster_url.set(drivername=DAGSTER_DRIVER).render_as_string(hide_password=False)

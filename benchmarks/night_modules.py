@@ -55,7 +55,7 @@ def entered(people: int) -> Entered:
     with (
         common.database_server() as server,
         common.fresh_database(server, "modules") as url,
-        common.simulator(0, district=(1, common.students_for(people))) as sites,
+        common.simulator(False, district=(1, common.students_for(people))) as sites,
         tempfile.TemporaryDirectory(prefix="roster-modules-") as home,
     ):
         os.environ["ROSTER_HOME"] = home

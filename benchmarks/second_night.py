@@ -130,7 +130,7 @@ def main() -> None:
     school = (1, common.students_for(given.people))
     found: list[dict[str, Any]] = []
     loops: list[dict[str, Any]] = []
-    with common.database_server() as server, common.simulator(common.PAGE_CACHE_MEGABYTES, school=school) as sites:
+    with common.database_server() as server, common.simulator(True, school=school) as sites:
         for number in range(given.rounds):
             common.control(sites["school"], "reset")
             common.warm(sites["school"])

@@ -62,7 +62,7 @@ def main() -> None:
     with (
         common.database_server() as server,
         common.fresh_database(server, "statements") as url,
-        common.simulator(0, district=(1, common.students_for(given.people))) as sites,
+        common.simulator(False, district=(1, common.students_for(given.people))) as sites,
     ):
         database = Database(url)
         common.prepare(database, sites["district"] + common.ROOT)

@@ -225,7 +225,7 @@ def main() -> None:
     os.environ["ROSTER_SECRET_KEY"] = common.new_key()
     sites = {f"school-{people}": (1, common.students_for(people)) for people in given.people}
     sizes = []
-    with common.database_server() as server, common.simulator(common.PAGE_CACHE_MEGABYTES, **sites) as places:
+    with common.database_server() as server, common.simulator(True, **sites) as places:
         for people in given.people:
             print(f"{people:,} people")
             found = measure(places[f"school-{people}"], server, people, given.rounds, python)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from roster_pipeline.simulator.catalog import ROUTES
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.messages import ROOTS, V11, V12, Record
+from roster_pipeline.simulator.sis import ROUTES
 from roster_pipeline.simulator.view import RevisionCache, View
 
 Row = dict[str, str]

@@ -49,9 +49,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--versions", default=",".join(ROOTS), help="1.1, 1.2 or both")
     options.add_argument("--client-id", default=next(iter(DEMO_CREDENTIALS)))
     options.add_argument("--client-secret", default=next(iter(DEMO_CREDENTIALS.values())))
-    options.add_argument(
-        "--page-cache", type=int, default=0, metavar="MEGABYTES", help="serve repeated pages from memory"
-    )
+    options.add_argument("--keep-pages", action="store_true", help="serve repeated pages from memory")
     options.add_argument("--fault", action="append", default=[], metavar="NAME[=VALUE]", help="may be repeated")
     options.add_argument("--list-faults", action="store_true")
     options.add_argument(
@@ -79,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         credentials = {given.client_id: given.client_secret}
         sis = Sis(
             district, prefix=site["prefix"], credentials=credentials, faults=Faults(*given.fault), versions=versions,
-            page_cache_megabytes=given.page_cache,
+            keep_pages=given.keep_pages,
         )  # fmt: skip
         sises.append(sis)
     serve(create_site(sises), host=given.host, port=given.port)

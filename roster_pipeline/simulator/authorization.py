@@ -13,10 +13,15 @@ from urllib.parse import quote, unquote_plus
 
 from oauthlib.oauth1.rfc5849 import signature
 
-from roster_pipeline.simulator.catalog import CORE, FULL, ROSTER_SCOPES, SCOPE_PREFIXES
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.messages import V11, Answer, Call, RequestError, read_pairs
 
+SCOPE_PREFIXES = {
+    "1.1": "https://purl.imsglobal.org/spec/or/v1p1/scope/",
+    "1.2": "https://purl.imsglobal.org/spec/or/v1p2/scope/",
+}
+CORE, FULL = "roster-core.readonly", "roster.readonly"
+ROSTER_SCOPES = (CORE, FULL, "roster-demographics.readonly")
 SCOPES = tuple(prefix + name for prefix in SCOPE_PREFIXES.values() for name in ROSTER_SCOPES)
 LIFETIME = 3600
 """Seconds a token is valid, as at most servers."""

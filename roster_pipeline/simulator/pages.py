@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from roster_pipeline.simulator.catalog import Listing
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.membership import Indexes
 from roster_pipeline.simulator.messages import Answer, Call, Record, RequestError
 from roster_pipeline.simulator.query import Query, filter_test, query_as_served, values_at
-from roster_pipeline.simulator.view import View
+from roster_pipeline.simulator.view import Listing, View
 
 COUNTED_BY_SOME = ("orgs", "students")
 """The collections that have a total with `total_header=some`."""

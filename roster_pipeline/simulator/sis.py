@@ -1,17 +1,21 @@
-"""One simulated SIS: a district behind a prefix, with its credentials, faults, tokens and request log."""
+"""One simulated SIS: a district behind a prefix, with its credentials, faults, tokens and request log.
+
+Its paths are the collections of the standard's rostering service that say who is in which school, and 1.2's discovery
+document, which lists them.
+"""
 
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from roster_pipeline.simulator.authorization import Access, Tokens
-from roster_pipeline.simulator.catalog import DISCOVERY_FILES, FULL, ROUTES, Listing, discovery_document
+from roster_pipeline.simulator.authorization import CORE, FULL, ROSTER_SCOPES, SCOPE_PREFIXES, Access, Tokens
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import Faults
-from roster_pipeline.simulator.messages import ROOTS, V12, Answer, Call, RequestError, error_payload
+from roster_pipeline.simulator.messages import ROOTS, V12, Answer, Call, Record, RequestError, error_payload
 from roster_pipeline.simulator.pages import collection_answer
-from roster_pipeline.simulator.view import RevisionCache, View
+from roster_pipeline.simulator.person import STUDENT, TEACHER
+from roster_pipeline.simulator.view import Listing, RevisionCache, View
 from roster_pipeline.simulator.wire_faults import early_answer
 
 DEMO_CREDENTIALS: Mapping[str, str] = {"demo-client": "demo-secret"}
@@ -20,6 +24,54 @@ TOKEN_PATHS = ("/oauth/token", "/token", "/oauth/access_token", "/oauth2/token")
 PLAIN_V1P2 = "/ims/oneroster/v1p2"
 """The path at which some products have 1.2, which the standard does not allow."""
 LOGGED_REQUESTS = 10_000
+DISCOVERY_FILES = ("onerosterv1p2rostersservice_openapi3_v1p0.json", "imsorv1p2_rostering_openapi3_v1p0.json")
+"""Two documents of the standard name the file differently; the simulator answers to both names."""
+
+
+class Route(NamedTuple):
+    """One row of the table of operations."""
+
+    scope: str
+    make: Callable[[View, Sequence[str]], Listing]
+
+
+def _users(view: View, role: str | None = None, school: str | None = None) -> Listing:
+    return Listing("users", "user", view.positions(role, school), view.user, view.finder(role))
+
+
+def _orgs(view: View, of_type: str | None = None) -> Listing:
+    orgs = view.orgs(of_type)
+    places = {org.sourced_id: place for place, org in enumerate(orgs)}
+    return Listing("orgs", "org", range(len(orgs)), lambda place: view.org(orgs[place]), places.get)
+
+
+def _enrollments(view: View, positions: Sequence[int]) -> Listing:
+    return Listing("enrollments", "enrollment", positions, view.studies.enrollment, view.studies.find_enrollment)
+
+
+def _school(view: View, ids: Sequence[str]) -> str:
+    return view.require_school(ids[0])
+
+
+def _school_enrollments(view: View, ids: Sequence[str]) -> Listing:
+    school = _school(view, ids)
+    members = sorted({*view.rows(STUDENT, school), *view.rows(TEACHER, school)})
+    positions = view.studies.enrollment_positions(members)
+    return _enrollments(view, [p for p in positions if view.studies.enrollment_school(p) == school])
+
+
+ROUTES: dict[tuple[str, ...], Route] = {
+    ("orgs",): Route(CORE, lambda view, _: _orgs(view)),
+    ("schools",): Route(CORE, lambda view, _: _orgs(view, "school")),
+    ("users",): Route(CORE, lambda view, _: _users(view)),
+    ("students",): Route(CORE, lambda view, _: _users(view, STUDENT)),
+    ("teachers",): Route(CORE, lambda view, _: _users(view, TEACHER)),
+    ("enrollments",): Route(CORE, lambda view, _: _enrollments(view, view.enrollment_positions())),
+    ("schools", "students"): Route(FULL, lambda view, ids: _users(view, STUDENT, _school(view, ids))),
+    ("schools", "teachers"): Route(FULL, lambda view, ids: _users(view, TEACHER, _school(view, ids))),
+    ("schools", "enrollments"): Route(FULL, _school_enrollments),
+}
+"""By the names on the path, without the ids between them. Single objects are below the paths of one name."""
 
 
 class LoggedRequest(NamedTuple):
@@ -71,39 +123,9 @@ class RequestLog:
             }
 
 
-class PageCache:
-    """Finished pages of one state of the district, so that a benchmark of a client measures the client. The page that
-    was used longest ago is dropped first. With 0 megabytes nothing is kept."""
-
-    def __init__(self, megabytes: int = 0) -> None:
-        self._room = megabytes << 20
-        self._pages: OrderedDict[tuple[str, str, str], Answer] = OrderedDict()
-        self._size = 0
-        self._state: tuple[int, ...] = ()
-
-    def get(self, state: tuple[int, ...], call: Call, make: Callable[[], Answer]) -> Answer:
-        """The stored answer to the same call, or a new one. Another `state` than last time empties the cache."""
-        if not self._room:
-            return make()
-        if state != self._state:
-            self._pages.clear()
-            self._size, self._state = 0, state
-        key = (call.origin, call.path, call.query_string)
-        if (kept := self._pages.get(key)) is not None:
-            self._pages.move_to_end(key)
-            return kept
-        answer = make()
-        answer.body = answer.content()
-        self._pages[key] = answer
-        self._size += len(answer.body)
-        while self._size > self._room:
-            _, dropped = self._pages.popitem(last=False)
-            self._size -= len(dropped.body)
-        return answer
-
-
 class Sis:
-    """One SIS of a site. prefix: the path before `/ims/...`. page_cache_megabytes: for finished pages (benchmarks)."""
+    """One SIS of a site. prefix: the path before `/ims/...`. keep_pages: a page is made once
+    until something changes, so that a benchmark of a client measures the client."""
 
     def __init__(
         self,
@@ -113,7 +135,7 @@ class Sis:
         credentials: Mapping[str, str] = DEMO_CREDENTIALS,
         faults: Faults | None = None,
         versions: Sequence[str] = tuple(ROOTS),
-        page_cache_megabytes: int = 0,
+        keep_pages: bool = False,
     ) -> None:
         self.district = district
         self.prefix = prefix.rstrip("/")
@@ -123,7 +145,7 @@ class Sis:
         self.access = Access(self.tokens, self.faults)
         self.cache = RevisionCache(district, self.faults)
         self.log = RequestLog()
-        self.pages = PageCache(page_cache_megabytes)
+        self.keep_pages = keep_pages
         self.recent: list[float] = []
 
     def reset(self) -> None:
@@ -191,9 +213,15 @@ class Sis:
         def make() -> Answer:
             return collection_answer(view, call, route.make(view, call.ids))
 
-        if self.faults.active():
+        def finished() -> Answer:
+            answer = make()
+            answer.body = answer.content()
+            return answer
+
+        if not self.keep_pages or self.faults.active():
             return make()
-        return self.pages.get((self.district.revision, self.faults.revision), call, make)
+        kept: Answer = self.cache.get(("page", call.origin, call.path, call.query_string), finished)
+        return kept
 
     def _single(self, call: Call, listing: Listing) -> Answer:
         position = listing.find(call.ids[-1])
@@ -204,3 +232,22 @@ class Sis:
             return Answer(200, {listing.plural: [record]})
         key = "school" if listing.single == "org" and self.faults.on("envelope", "school") else listing.single
         return Answer(200, {key: record})
+
+
+def discovery_document(root: str, token_url: str) -> Record:
+    """The OpenAPI document of a service: its root URL, its token endpoint, its scopes and its paths."""
+    scopes = {SCOPE_PREFIXES["1.2"] + name: name for name in ROSTER_SCOPES}
+    flow = {"clientCredentials": {"tokenUrl": token_url, "scopes": scopes}}
+    paths: dict[str, Record] = {}
+    for names, route in ROUTES.items():
+        path = "/{id}/".join(("", *names)).removeprefix("/{id}") if len(names) > 1 else f"/{names[0]}"
+        paths[path] = {"get": {"responses": {"200": {"description": "the collection"}}}}
+        if len(names) == 1 and route.scope != FULL:
+            paths[f"{path}/{{sourcedId}}"] = {"get": {"responses": {"200": {"description": "one object"}}}}
+    return {
+        "openapi": "3.0.1",
+        "info": {"title": "OneRoster rostering, simulated", "version": "1.2"},
+        "servers": [{"url": root}],
+        "paths": paths,
+        "components": {"securitySchemes": {"OAuth2CC": {"type": "oauth2", "flows": flow}}},
+    }

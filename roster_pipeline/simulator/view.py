@@ -3,6 +3,7 @@
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,6 +19,17 @@ LAST_GRADES = frozenset(grades[-1] for grades in GRADES_BY_LEVEL)
 """The highest grade of each kind of school."""
 SLOTS = 2
 """Enrollment positions per person; a teacher uses only the first."""
+
+
+@dataclass(slots=True)
+class Listing:
+    """The records of one path. Only `render` and `find` know what the integers in `positions` mean."""
+
+    plural: str
+    single: str
+    positions: Sequence[int]
+    render: Callable[[int], Record]
+    find: Callable[[str], int | None]
 
 
 class Studies:

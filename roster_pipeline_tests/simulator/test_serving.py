@@ -95,7 +95,7 @@ def test_the_command_lists_every_fault_with_its_numbers(capsys: pytest.CaptureFi
 
 
 def test_kept_pages_are_dropped_when_anything_changes() -> None:
-    sis = Sis(generate_district(1, 1, 20), page_cache_megabytes=1)
+    sis = Sis(generate_district(1, 1, 20), keep_pages=True)
     with running(create_site([sis])) as base, httpx.Client(base_url=base) as http:
         api = Api(http, sis)
         api.sign_in()

@@ -9,6 +9,8 @@ is open. Alerts on a Client Secret depend on its last day.
 Failed steps are kept as messages for people, so that one cause raises one alert, not one a night.
 """
 
+# ruff: noqa: S608 - what is put together here are our own constants
+
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +27,11 @@ EXPIRES, EXPIRES_SOON = "secret expires", "secret expires soon"
 LASTING = f"('{HELD}', '{SOURCE_STALE}', '{CLAIMED}', '{EXPIRES}', '{EXPIRES_SOON}')"
 """Causes that a finished sync does not clear, and that do not explain why a school is silent."""
 
+_ALERT = "id, subject, cause, school_id, connection_id, message, opened_at"
+CLOSE_OF = f"""
+update alert set cleared_at = now() where subject = :subject and cause = :cause and cleared_at is null
+returning {_ALERT}
+"""
 OPEN = """
 insert into alert (subject, cause, school_id, connection_id, message)
 values (:subject, :cause, :school, :connection, :message)
@@ -39,8 +46,8 @@ where a.cleared_at is null and a.cause not in {LASTING} and (:every or a.id = an
           and not coalesce(p.proof -> 'problems' @> '["no-orgs"]', false)
     )
 )
-returning a.id, a.subject, a.cause, a.school_id, a.connection_id, a.message, a.opened_at
-"""  # noqa: S608 - constants
+returning {_ALERT}
+"""
 OF_SCHOOL = """
 select a.id from alert a where a.cleared_at is null and (
     a.school_id = :school or a.connection_id = (select s.connection_id from school s where s.id = :school)
@@ -57,7 +64,7 @@ where (s.settings ->> 'automatic')::boolean
     select from alert a where a.cleared_at is null and a.cause not in {LASTING}
       and (a.school_id = s.id or a.connection_id = s.connection_id)
   )
-"""  # noqa: S608 - constants
+"""
 """Silent schools. Schools that fail, and schools whose connection is down, are left out: they have another alert."""
 FAILING = """
 select s.id, s.key, count(distinct f.night) as nights from school s join failure f on f.school_id = s.id
@@ -72,16 +79,16 @@ where (s.settings ->> 'automatic')::boolean and f.night is not null
   )
 group by s.id, s.key having count(distinct f.night) >= :nights
 """
-CLEAR_HELD = """
+CLEAR_HELD = f"""
 update alert a set cleared_at = now()
 where a.cleared_at is null and a.cause = 'held' and not a.school_id = any(cast(:school_ids as bigint[]))
   and (:every or a.id = any(cast(:only as bigint[])))
-returning a.id, a.subject, a.cause, a.school_id, a.connection_id, a.message, a.opened_at
+returning {_ALERT}
 """
-TO_REMIND = """
+TO_REMIND = f"""
 update alert set notified_at = :now where cleared_at is null and cause = 'paused'
 and notified_at < :now - cast(:after as interval)
-returning id, subject, cause, school_id, connection_id, message, opened_at
+returning {_ALERT}
 """
 UNKNOWN_RUNS = """
 select run from unnest(cast(:runs as text[])) run
@@ -99,7 +106,7 @@ RECENT = f"""
 select f.id, f.at, s.key as school, f.step, f.message, f.run_id, {STARTED_BY} as who
 from failure f join school s on s.id = f.school_id
 where cast(:school as bigint) is null or f.school_id = :school order by f.id desc limit :limit
-"""  # noqa: S608 - constants
+"""
 DATED = """
 select id as connection_id, key, cast(settings ->> 'secret_expires' as date) as expires from connection
 where settings ->> 'secret_expires' is not null order by key
@@ -162,11 +169,7 @@ def close(conn: Connection, alert_id: int) -> None:
 
 def close_of(conn: Connection, subject: str, cause: str) -> Alert | None:
     """Close the open alert of this subject and cause, and return it."""
-    done = (
-        "update alert set cleared_at = now() where subject = :subject and cause = :cause and cleared_at is null "
-        "returning id, subject, cause, school_id, connection_id, message, opened_at"
-    )
-    return next(iter(_alerts(conn, done, {"subject": subject, "cause": cause})), None)
+    return next(iter(_alerts(conn, CLOSE_OF, {"subject": subject, "cause": cause})), None)
 
 
 def clear_held(conn: Connection, school_ids: list[int], only: list[int] | None = None) -> list[Alert]:
@@ -203,8 +206,7 @@ def unknown_runs(conn: Connection, run_ids: list[str]) -> set[str]:
 
 def open_alerts(conn: Connection) -> list[Alert]:
     """All open alerts, oldest first."""
-    shown = "select id, subject, cause, school_id, connection_id, message, opened_at from alert "
-    return _alerts(conn, shown + "where cleared_at is null order by id", {})
+    return _alerts(conn, f"select {_ALERT} from alert where cleared_at is null order by id", {})
 
 
 def of_installation(conn: Connection) -> list[Alert]:

@@ -58,15 +58,14 @@ def watch(database: Database, now: datetime) -> Watched:
         turns = expiry_changes(conn, now)
         schools = {school.id: school for school in tenants.list_schools(conn)} if silent or reminded or turns else {}
         for one in silent:
-            zone = schools[one.id].settings.time_zone
-            message = f"No roster sync was finished since {moment(one.since, zone)}, and no run says why"
-            opened = alerts.open_alert(conn, f"school {one.key}", STALE, message, school=one.id)
             school = schools[one.id]
+            since = moment(one.since, school.settings.time_zone)
+            message = f"No roster sync was finished since {since}, and no run says why"
             link = page_of_school(school.key, "Sync now", "/runs")
             notice = school_notice(
                 school, now, "failed", "Silent", message, SILENT_HINT, command="roster doctor", link=link
             )
-            send_alert(conn, [school], notice, opened, "opened")
+            _open(conn, school, STALE, message, notice)
         for alert in reminded:
             school = schools[alert.school_id or 0]
             notify_pause(conn, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
@@ -113,6 +112,14 @@ def _clear_finished(conn: Connection, now: datetime, only: list[int] | None = No
     return len(cleared)
 
 
+def _open(conn: Connection, school: tenants.SchoolRow, cause: str, message: str, notice: Notice, **to: Any) -> bool:
+    """Open an alert of a school with its mail; False if it is open already. to: further recipients, as `send_alert`."""
+    opened = alerts.open_alert(conn, f"school {school.key}", cause, message, school=school.id)
+    if opened is not None:
+        send_alert(conn, [school], notice, opened, "opened", **to)
+    return opened is not None
+
+
 def _all_clear(
     conn: Connection, school: tenants.SchoolRow, alert: Alert, headline: str, now: datetime, *, owners_too: bool = True
 ) -> None:
@@ -124,9 +131,8 @@ def _all_clear(
 def watch_source(conn: Connection, school: tenants.SchoolRow, facts: Mapping[str, Any], now: datetime) -> None:
     """Open or clear the school's alert on its source. facts: the facts of the snapshot that was just taken."""
     found = wrong_with_age(snapshot_facts(facts, school.settings.zone), school.settings.guards)
-    subject = f"school {school.key}"
     if not found:
-        cleared = alerts.close_of(conn, subject, SOURCE_STALE)
+        cleared = alerts.close_of(conn, f"school {school.key}", SOURCE_STALE)
         if cleared is not None:
             _all_clear(conn, school, cleared, "The source is up to date again", now)
         return
@@ -134,24 +140,22 @@ def watch_source(conn: Connection, school: tenants.SchoolRow, facts: Mapping[str
     windows = school.settings.guards.windows
     if any(window.kind == "blackout" and window.first <= today <= window.last for window in windows):
         return
+    hint = "Nobody is archived meanwhile. Check whether the export still runs, and where it writes to."
+    if facts["written_at"] is None:
+        hint = "Nobody is archived meanwhile. Check whether the SIS still passes its changes on to this connection."
     message = " ".join(found)
-    opened = alerts.open_alert(conn, subject, SOURCE_STALE, message, school=school.id)
-    if opened is not None:
-        hint = "Nobody is archived meanwhile. Check whether the export still runs, and where it writes to."
-        if facts["written_at"] is None:
-            hint = "Nobody is archived meanwhile. Check whether the SIS still passes its changes on to this connection."
-        notice = school_notice(
-            school,
-            now,
-            "attention",
-            "Old source",
-            "The source of the roster looks old",
-            message,
-            hint,
-            command=f"roster test-connection {school.key}",
-            link=page_of_school(school.key, "Test and settings", "/settings"),
-        )
-        send_alert(conn, [school], notice, opened, "opened")
+    notice = school_notice(
+        school,
+        now,
+        "attention",
+        "Old source",
+        "The source of the roster looks old",
+        message,
+        hint,
+        command=f"roster test-connection {school.key}",
+        link=page_of_school(school.key, "Test and settings", "/settings"),
+    )
+    _open(conn, school, SOURCE_STALE, message, notice)
 
 
 def watch_holds(
@@ -175,9 +179,6 @@ def watch_holds(
     for number, holds in fresh.items():
         school = schools[number]
         message = f"{_held(holds)} held{_by_whom(holds)}"
-        opened = alerts.open_alert(conn, f"school {school.key}", HELD, f"{message}.", school=number)
-        if opened is None:
-            continue
         may = any(hold.overridable for hold in holds)
         link = page_of_school(school.key, *(("Look and decide", "/holds") if may else ("Sync again", "/runs")))
         notice = school_notice(
@@ -191,7 +192,7 @@ def watch_holds(
             link=link,
         )
         managers = accounts.managers_of(conn, school.district_id) if any(h.needs_manager for h in holds) else []
-        send_alert(conn, [school], notice, opened, "opened", owners_too=_waits(school), also=managers)
+        _open(conn, school, HELD, f"{message}.", notice, owners_too=_waits(school), also=managers)
     return Watched(len(fresh), len(cleared))
 
 
@@ -239,17 +240,14 @@ def watch_claims(conn: Connection, now: datetime, only: Collection[int] | None =
     opened = 0
     for number in sorted(fresh):
         school, message = schools[number], claimed_words(claimed[number].people)
-        alert_id = alerts.open_alert(conn, f"school {school.key}", CLAIMED, message, school=number)
-        if alert_id is not None:
-            opened += 1
-            _notify_claim(conn, school, message, [schools[by] for by in claimed[number].by_schools], now, alert_id)
+        opened += _open_claim(conn, school, message, [schools[by] for by in claimed[number].by_schools], now)
     return Watched(opened, len(ended))
 
 
-def _notify_claim(
-    conn: Connection, school: tenants.SchoolRow, message: str, by: list[tenants.SchoolRow], now: datetime, alert_id: int
-) -> None:
-    """The mail to the school, and to the managers, who can open the conflicts of the schools that claim the people."""
+def _open_claim(
+    conn: Connection, school: tenants.SchoolRow, message: str, by: list[tenants.SchoolRow], now: datetime
+) -> bool:
+    """The alert to the school, and to the managers, who can open the conflicts of the schools that claim the people."""
     named = [other.name for other in by[:MOST_NAMED]]
     named += [counted(len(by) - MOST_NAMED, "more school", "more schools")] if len(by) > MOST_NAMED else []
     plans = "plan" if len(by) == 1 else "plans"
@@ -258,4 +256,4 @@ def _notify_claim(
     notice = school_notice(school, now, "attention", "Claimed elsewhere", headline, message, hint)
     link = page_of_school(by[0].key, "Say who they are", "/conflicts")
     managers = accounts.managers_of(conn, school.district_id)
-    send_alert(conn, [school], notice, alert_id, "opened", also=managers, also_link=link)
+    return _open(conn, school, CLAIMED, message, notice, also=managers, also_link=link)

@@ -15,9 +15,8 @@ import hmac
 import io
 import re
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.concurrency import run_in_threadpool
@@ -26,6 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roster_pipeline.console.session import nothing_here
@@ -60,11 +60,10 @@ ALWAYS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "x-robots-tag": "noindex, nofollow",
+    "cache-control": "no-store",
 }
-NOT_KEPT = "no-store"
 """Pages contain data of people. The Back button of a shared computer must not show them to the next user."""
-A_YEAR = "max-age=31536000"
-KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
+ONLY_HTTPS = {"strict-transport-security": "max-age=31536000"}
 FOR_A_YEAR = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 MARK_LENGTH = 12
@@ -195,7 +194,7 @@ class Headers:
 
     def __init__(self, app: ASGIApp, secure: bool) -> None:
         self.app = app
-        self.always = ALWAYS | ({"strict-transport-security": A_YEAR} if secure else {})
+        self.headers = ALWAYS | (ONLY_HTTPS if secure else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -203,47 +202,31 @@ class Headers:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in self.always.items():
+                for name, value in self.headers.items():
                     headers.setdefault(name, value)
-                headers.setdefault("cache-control", NOT_KEPT)
             await send(message)
 
         await self.app(scope, receive, with_headers)
 
 
-@dataclass(frozen=True)
-class StaticFile:
-    """One file. `mark` is the beginning of its content's hash."""
-
-    content: bytes
-    kind: str
-    mark: str
+STATIC = Path(__file__).with_name("static")
+FILES = StaticFiles(directory=STATIC)
 
 
 @cache
-def static_files() -> dict[str, StaticFile]:
-    """The files by name. Nobody can request a file outside the folder `static`."""
-    found = {}
-    for entry in files("roster_pipeline.console").joinpath("static").iterdir():
-        kind = KINDS.get("." + entry.name.rpartition(".")[2])
-        if kind and entry.is_file():
-            content = entry.read_bytes()
-            found[entry.name] = StaticFile(content, kind, hashlib.sha256(content).hexdigest()[:MARK_LENGTH])
-    return found
+def _mark(name: str) -> str:
+    """The beginning of the hash of a file's content. Raises FileNotFoundError."""
+    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:MARK_LENGTH]
 
 
 def static_url(name: str) -> str:
-    """The address of a file, for templates. Raises KeyError if the file does not exist."""
-    return f"/static/{name}?v={static_files()[name].mark}"
+    """The address of a file, for templates."""
+    return f"/static/{name}?v={_mark(name)}"
 
 
-def serve(request: Request) -> Response:
+async def serve(request: Request) -> Response:
     """Answer with one file. Without the right mark, the browser has to ask again each time."""
-    found = static_files().get(request.path_params["name"])
-    if found is None:
-        raise HTTPException(404)
-    kept = FOR_A_YEAR if request.query_params.get("v") == found.mark else ASK_AGAIN
-    headers = {"cache-control": kept, "etag": f'"{found.mark}"'}
-    if request.headers.get("if-none-match") == headers["etag"]:
-        return Response(status_code=304, headers=headers)
-    return Response(found.content, media_type=found.kind, headers=headers)
+    name = request.path_params["name"]
+    response = await FILES.get_response(name, request.scope)
+    response.headers["cache-control"] = FOR_A_YEAR if request.query_params.get("v") == _mark(name) else ASK_AGAIN
+    return response

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from roster_pipeline.console.middleware import static_files, static_url
+from roster_pipeline.console.middleware import STATIC, static_url
 from roster_pipeline.console.page import ago
 from roster_pipeline.directory import alerts, approvals, tenant_changes
 from roster_pipeline.directory.database import Database
@@ -176,7 +176,7 @@ def test_static_files_may_be_kept_as_long_as_their_address_names_them(visitor: B
     again = visitor.get("/static/console.css", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert visitor.get("/static/..%2f__init__.py").status_code == 404
-    assert {"console.css", "htmx.min.js", "htmx.LICENSE.txt", "icon.svg"} <= set(static_files())
+    assert {"console.css", "htmx.min.js", "htmx.LICENSE.txt", "icon.svg"} <= {file.name for file in STATIC.iterdir()}
 
 
 def test_the_tiles_open_what_they_count(database: Database) -> None:

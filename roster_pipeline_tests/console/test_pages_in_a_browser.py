@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.console.middleware import static_files
+from roster_pipeline.console.middleware import STATIC
 from roster_pipeline.directory import alerts, manual_runs, uploads
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -122,7 +122,7 @@ def test_no_page_is_left_out() -> None:
 
 
 def test_a_dark_page_differs_in_the_values_of_colours_alone() -> None:
-    css = static_files()["console.css"].content.decode()
+    css = (STATIC / "console.css").read_text("utf-8")
     dark = re.findall(r"prefers-color-scheme: dark\) \{\s*:root \{(.*?)\}\s*\}", css, re.DOTALL)
     assert len(dark) == css.count("prefers-color-scheme")
     assert all(line.strip().startswith("--") for lines in dark for line in lines.split(";") if line.strip())

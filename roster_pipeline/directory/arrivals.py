@@ -1,14 +1,15 @@
-"""Who would come to a school, by a pull: counted for all its schools before any of them is planned."""
+"""Who would come to a school, by a pull: counted for all its schools before any of them is planned. And who moves to a
+school that does not have them yet."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from roster_pipeline.directory.record_sets import RECORDS
-from roster_pipeline.directory.tenants import ConnectionRow
+from roster_pipeline.directory.absences import schools_read_lately
+from roster_pipeline.directory.record_sets import NAMED, RECORDS
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow, schools_of
 from roster_pipeline.vocabulary import ARCHIVE
 
 KNOWN = """
@@ -36,12 +37,24 @@ SAME_PERSON = """(
     order by id limit 1
 )"""
 """The person whom a student under a new id seems to be."""
-ARRIVALS = f"""
-with ours as materialized (
+OURS = """ours as materialized (
     select * from unnest(
         cast(:schools as bigint[]), cast(:orgs as text[]), cast(:students as boolean[]), cast(:others as boolean[])
     ) s (school_id, org, students, others)
-), named as materialized (
+)"""
+COMES = f"""coalesce(r.payload ->> 'status', 'active') not in ('tobedeleted', 'inactive') and {NAMED_TODAY}
+        and not (:by_enrollment and c.student and coalesce((r.payload -> 'notEnrolled')::jsonb ? c.org, false))
+        and not exists (
+            select from exemption e where e.school_id = c.school_id and e.action <> :archive
+                and (e.person_id = w.id or c.sourced_id = any(e.sourced_ids)))"""
+"""Whether a record would bring a person to a school."""
+IS_NO_MEMBER = """not exists (select from person where id = w.id and excluded)
+            and not exists (
+                select from membership m where m.person_id = w.id and m.school_id = c.school_id
+                    and (m.status = 'active' or m.archived_by <> 'sync'))"""
+"""Whether a person is no member of a school, and nobody decided that."""
+ARRIVALS = f"""
+with {OURS}, named as materialized (
     select r.id, r.sourced_id, r.student, r.orgs from pull_record p {RECORDS.format(set="p")} r
     where p.pull_id = :pull and r.kind = 'user'
         and (r.student or r.sourced_id in (select sourced_id from link where connection_id = :connection))
@@ -62,16 +75,9 @@ with ours as materialized (
     select w.id as person_id, c.sourced_id, c.school_id, c.student, coalesce(r.payload ->> 'grades', '') as grades
     from coming c cross join lateral (select payload from sis_record where id = c.id offset 0) r
     cross join lateral (select coalesce(c.person_id, {SAME_PERSON}) as id offset 0) w
-    where coalesce(r.payload ->> 'status', 'active') not in ('tobedeleted', 'inactive') and {NAMED_TODAY}
-        and not (:by_enrollment and c.student and coalesce((r.payload -> 'notEnrolled')::jsonb ? c.org, false))
-        and not exists (
-            select from exemption e where e.school_id = c.school_id and e.action <> :archive
-                and (e.person_id = w.id or c.sourced_id = any(e.sourced_ids)))
+    where {COMES}
         and (w.id is null or {SAME_GRADES}
-            and not exists (select from person where id = w.id and excluded)
-            and not exists (
-                select from membership m where m.person_id = w.id and m.school_id = c.school_id
-                    and (m.status = 'active' or m.archived_by <> 'sync')))
+            and {IS_NO_MEMBER})
 ), here as materialized (
     select distinct l.person_id, p.school_id from (select distinct person_id from arrived) a
     join link l on l.connection_id = :connection and l.person_id = a.person_id
@@ -93,20 +99,19 @@ union all
 select null, school_id, count(distinct sourced_id), 0, 0 from arrived where person_id is null and student
 group by school_id, grades
 """  # noqa: S608
-
-
+ON_THEIR_WAY = f"""
+with {OURS}
+select w.id, c.school_id from unnest(cast(:people as bigint[])) w (id)
+join link l on l.connection_id = :connection and l.person_id = w.id
+cross join lateral (
+    select * from sis_record where connection_id = :connection and kind = 'user' and sourced_id = l.sourced_id offset 0
+) r
+join lateral (select *, r.student, r.sourced_id from ours where org = any(r.orgs)) c on true
+where exists (select from pull_record where pull_id = :pull and {NAMED.format(id="r.id")})
+    and {COMES} and {IS_NO_MEMBER}
+"""  # noqa: S608
 BY_HASHES = "set local enable_nestloop = {}"
 """Without statistics of a new pull, PostgreSQL would join everybody with everybody."""
-
-
-@dataclass(frozen=True)
-class Destination:
-    """A school that reads a pull: its org, and whether it rosters students, and anybody else."""
-
-    school_id: int
-    org: str
-    students: bool
-    others: bool
 
 
 def known_people(conn: Connection, district_id: int, schools: Collection[int]) -> Sequence[Row[Any]]:
@@ -115,13 +120,7 @@ def known_people(conn: Connection, district_id: int, schools: Collection[int]) -
 
 
 def arrivals(
-    conn: Connection,
-    pull_id: int,
-    connection: ConnectionRow,
-    schools: Sequence[Destination],
-    today: date,
-    *,
-    by_enrollment: bool = False,
+    conn: Connection, pull_id: int, source: ConnectionRow, schools: Sequence[SchoolRow], today: date
 ) -> Sequence[Row[Any]]:
     """Who comes to these schools and is no member there: from which of them (left_id) to which (school_id) how many
     people move, how many of them no longer name the first (gone), and how many come to a second school at once
@@ -129,15 +128,35 @@ def arrivals(
     number and given name, or by e-mail and whole name.
 
     Students whose grade changed with the school, excluded people, and those whom somebody archived or exempted there do
-    not count. by_enrollment: students come only where they are enrolled.
+    not count. If enrollments decide, students come only where they are enrolled.
     """
-    given = {
-        "pull": pull_id, "connection": connection.id, "district": connection.district_id, "today": today.isoformat(),
-        "by_enrollment": by_enrollment, "archive": ARCHIVE, "schools": [one.school_id for one in schools],
-        "orgs": [one.org for one in schools], "students": [one.students for one in schools],
-        "others": [one.others for one in schools],
-    }  # fmt: skip
     conn.execute(text(BY_HASHES.format("off")))
-    found = conn.execute(text(ARRIVALS), given).all()
+    found = conn.execute(text(ARRIVALS), _given(conn, pull_id, source, schools, today)).all()
     conn.execute(text(BY_HASHES.format("on")))
     return found
+
+
+def on_their_way(
+    conn: Connection, pull_id: int, school: SchoolRow, roles: Mapping[int, str], today: date
+) -> Collection[int]:
+    """Those of these people whose record names another school of the connection that does not have them, although it
+    rosters their role and nobody decided that. roles: the role of each person here."""
+    schools = schools_of(conn, school.connection.id)
+    rostered = {one.id: one.settings.rostered for one in schools}
+    given = _given(conn, pull_id, school.connection, schools, today) | {"people": list(roles)}
+    found = conn.execute(text(ON_THEIR_WAY), given).all()
+    return {one.id for one in found if roles[one.id] in rostered[one.school_id]}
+
+
+def _given(
+    conn: Connection, pull_id: int, source: ConnectionRow, schools: Sequence[SchoolRow], today: date
+) -> dict[str, Any]:
+    """The parameters of both queries. Only schools that were read lately count."""
+    lately = schools_read_lately(conn, source.id)
+    rostered = {school.id: {*school.settings.rostered} for school in schools if school.id in lately}
+    return {
+        "pull": pull_id, "connection": source.id, "district": source.district_id, "today": today.isoformat(),
+        "by_enrollment": source.settings.no_enrollment_means_gone, "archive": ARCHIVE, "schools": list(rostered),
+        "orgs": [lately[one] for one in rostered], "students": ["student" in roles for roles in rostered.values()],
+        "others": [bool(roles - {"student"}) for roles in rostered.values()],
+    }  # fmt: skip

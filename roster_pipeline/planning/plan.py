@@ -143,10 +143,10 @@ class Plan:
                 words[name][place] = word
         return replace(self, rows=self.rows.assign(**{name: column_of(strings(words[name])) for name in names}))
 
-    def sparing(self, newcomers: Collection[int]) -> "Plan":
-        """The plan without the archivals of people who came so lately that an older list would not have them."""
-        here = archivals_of(self.rows, newcomers)
-        return replace(self, rows=_skipped(self.rows, here, "came_lately")) if here.any() else self
+    def sparing(self, people: Collection[int], why: str) -> "Plan":
+        """The plan without the archivals of these people. why: the reason of their rows."""
+        here = archivals_of(self.rows, people)
+        return replace(self, rows=_skipped(self.rows, here, why)) if here.any() else self
 
 
 def make_plan(

@@ -16,6 +16,7 @@ from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_
 from roster_pipeline.directory import lasting_decisions, plans, rosters, school_history, tenants
 from roster_pipeline.directory.absences import in_earlier_snapshots, never_listed, newcomers, recent_losses
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
+from roster_pipeline.directory.arrivals import on_their_way
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.errors import NO_ID
@@ -35,7 +36,7 @@ from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.plan_input import PlanInput, TakenOver
 from roster_pipeline.sync.second_witness import ask_for_absent
 from roster_pipeline.sync.source_age import maybe_lost, snapshot_facts
-from roster_pipeline.vocabulary import RESTORE
+from roster_pipeline.vocabulary import ARCHIVE, RESTORE
 
 MOST_TRIES = 5
 """Each try plans against the directory of then; more would mean that something writes without pause."""
@@ -179,7 +180,7 @@ def _compared(
     lately, of_snapshot = set[int](), (school.connection.id, snapshot_id)
     if snapshot.mode != "delta" and len(plan.absent):
         lately = database.call(newcomers, *of_snapshot, persons_of(plan.absent).tolist())
-        plan = plan.sparing(lately)
+        plan = plan.sparing(lately, "came_lately")
     served: bool | None = True
     unlike = snapshot_guards.smaller(facts["proof"], before.proofs)
     if snapshot.complete and len(plan.absent):
@@ -195,8 +196,13 @@ def _compared(
             )
             if NO_ID in facts["proof"]["notes"]:
                 snapshot = replace(snapshot, complete=False, problems=(*snapshot.problems, NO_ID))
-            plan = planned(school.settings.without_witness()).sparing(lately)  # it archives nobody else
+            plan = planned(school.settings.without_witness()).sparing(lately, "came_lately")
     plan = plan.witnessed(answers if served else None)
+    moves = plan.rows[(plan.rows["action"] == ARCHIVE) & (plan.rows["reason"] == "moved_school")]
+    if len(moves):
+        roles = dict(zip(persons_of(moves).tolist(), moves["role"].tolist(), strict=True))
+        waiting = database.call(on_their_way, int(facts["pull_id"]), school, roles, today)
+        plan = plan.sparing(waiting, "not_there_yet")
     history, gone = before.roles, announced_gone(plan.rows, given.directory.announced)
     if gone:
         earlier = database.call(in_earlier_snapshots, school.connection.id, [int(one) for one in history.index], gone)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row
 
 from roster_pipeline.directory import pulls, tenants
 from roster_pipeline.directory.absences import absent_members, schools_read_lately
-from roster_pipeline.directory.arrivals import Destination, arrivals, known_people
+from roster_pipeline.directory.arrivals import arrivals, known_people
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.delta_base import OLDER_RECORDS, SPLIT_RECORDS, DeltaBase
 from roster_pipeline.directory.pull_comparison import Compared
@@ -144,14 +144,7 @@ def facts_of_schools(
     if len(schools) < 2:
         return {}
     today = datetime.now(schools[0].settings.zone).date()
-    places = [
-        Destination(
-            school.id, lately[school.id], "student" in school.settings.rostered, len(school.settings.rostered) > 1
-        )
-        for school in schools
-    ]
-    by_enrollment = source.settings.no_enrollment_means_gone
-    coming = arrivals(conn, pull_id, source, places, today, by_enrollment=by_enrollment)
+    coming = arrivals(conn, pull_id, source, schools, today)
     known = known_people(conn, source.district_id, lately)
     facts = {ARRIVALS: arrivals_of(starmap(Coming, coming), starmap(Known, known))}
     if source.learned.get(SINGLE_USERS) or not proof["complete"] or proof["mode"] != "full":

@@ -109,7 +109,7 @@ class Model:
         records = self._snapshot(school, served)
         humans = identities_of(records, school, state.rules, self.linked, self.people, state.announced)
         rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
-        rows += self._absent(school, humans)
+        rows += self._absent(school, humans, served)
         present = [human for human in humans if human.counted and human.matched_by]
         came = {human.person.serial for human in present if human.person}
         came |= {person.serial for human in present for person in human.candidates}
@@ -259,7 +259,7 @@ class Model:
         kinds: list[str | None] = [kind_of(members[link]) for members in there for link in person.links & set(members)]
         return person.fields["kind"] != kind and person.fields["kind"] in kinds
 
-    def _absent(self, school: str, humans: list[Identity]) -> Iterable[Row]:
+    def _absent(self, school: str, humans: list[Identity], served: list[Record]) -> Iterable[Row]:
         rules = self.schools[school].rules
         here = {id(human.person) for human in humans if human.counted}
         doubtful = self.doubtful(school, humans)
@@ -268,8 +268,23 @@ class Model:
             spared = id(person) in here | doubtful or person.excluded or not person.links
             if spared or not rules.rostered(member.role) or not rules.archive(member.role):
                 continue
-            if member.absent >= rules.grace:
+            if member.absent >= rules.grace and not self._on_their_way(school, person, served):
                 yield Row("archive", member.role, person)
+
+    def _on_their_way(self, school: str, person: Person, served: list[Record]) -> bool:
+        """Whether a record of a member names another school that rosters their role, and does not have them yet."""
+        records = [one for one in served if one.sourced_id in person.links and one.gone is None]
+        for other, state in self.schools.items():
+            member = person.members.get(other)
+            decided = member is not None and (member.status == "active" or member.by == "hand")
+            decided |= any(
+                one.action != "archive" and (one.serial == person.serial or one.records & person.links)
+                for one in state.exempted
+            )
+            rostered = state.sizes and state.rules.rostered(person.members[school].role)
+            if other != school and rostered and not decided and any(one.groups_in(other) for one in records):
+                return True
+        return False
 
     def doubtful(self, school: str, humans: list[Identity]) -> set[int]:
         """Members who may be in this roster: one of several possible persons of a human, or a person that a record

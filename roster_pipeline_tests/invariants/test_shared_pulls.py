@@ -23,7 +23,15 @@ ACTIVE = """
 select l.sourced_id as who, s.key from link l join membership m using (person_id) join school s on s.id = m.school_id
 where m.status = 'active' and s.district_id = :district
 """
+NEW = "new-"
+OFF = ("shrink_share", "missing_share", "restore_share", "slow_loss_share", "rekeyed_share")
+"""The limits of guards that this model does not have."""
 _numbers = count(1)
+
+
+def human(sourced_id: str) -> str:
+    """Whose id it is: a new id of somebody is their old one with this prefix."""
+    return sourced_id.removeprefix(NEW)
 
 
 def held_for_size(missing: int, known: int) -> bool:
@@ -32,66 +40,76 @@ def held_for_size(missing: int, known: int) -> bool:
 
 
 class SharedPullModel:
-    """The active students of each school, and the file of the night before."""
+    """The active students of each school, their ids, and the file of the night before."""
 
     def __init__(self) -> None:
         self.active: set[tuple[str, str]] = set()
         self.before: set[tuple[str, str]] = set()
-        self.ever: set[str] = set()
+        self.ids: dict[str, set[str]] = {}
         self.file: list[str] = []
         self.parts: list[list[str]] = []
 
-    def night(self, file: list[tuple[str, str]]) -> dict[str, set[str]]:
-        """The guards that hold something of each school. file: the students who came, with their school."""
-        came = dict(file)
-        self.parts = self._lost_parts(list(came))
-        self.file = list(came)
+    def night(self, file: list[tuple[str, str]], order: list[str]) -> dict[str, set[str]]:
+        """The guards that hold something of each school. file: the ids that came, with their school. order: in which
+        the schools sync."""
+        self.parts = self._lost_parts([one for one, _ in file])
+        self.file = [one for one, _ in file]
+        in_parts = {one for part in self.parts for one in part}
+        came = {human(one): (one, school) for one, school in file}
         first = not self.active
-        schools = {school for _, school in self.active} or set(came.values())
-        known = {school: sum(one == school for _, one in self.active) for school in schools}
-        gone = {school: {who for who, one in self.active if one == school} - came.keys() for school in schools}
-        moved = {school: {who for who, one in self.active if one == school and came.get(who, one) != one}
-                 for school in schools}  # fmt: skip
-        new = {school: {who for who, one in file if one == school and (who, one) not in self.active}
-               for school in schools}  # fmt: skip
-        in_parts = {who for part in self.parts for who in part}
-        lost = {school: len(gone[school]) for school in schools}
-        large = {one for one in schools if held_for_size(lost[one], known[one]) or gone[one] & in_parts}
-        calm = schools - large
+        known = {school: sum(one == school for _, one in self.active) for school in order}
+        gone = {school: {who for who, one in self.active if one == school and not self._linked(who, came)}
+                for school in order}  # fmt: skip
+        lost = {school: len(gone[school]) for school in order}
+        large = {school for school in order if held_for_size(lost[school], known[school])
+                 or any(self.ids[who] & in_parts for who in gone[school])}  # fmt: skip
+        calm = known.keys() - large
         calm_known, calm_lost = (sum(numbers[one] for one in calm) for numbers in (known, lost))
         unusual = sum(lost[one] > FEW and lost[one] > 0.05 * known[one] for one in calm)
-        mixed_up = self._mixed_up(came, known)
+        together = calm_lost > FEW and calm_lost > 0.02 * calm_known
+        all_lack = unusual > 1 and calm_lost > 0.05 * calm_known
+        circles, emptied = self._mixed_up({who: school for who, (_, school) in came.items()}, known)
         guards: dict[str, set[str]] = {}
-        for school in sorted(schools):
-            here = lost[school] > ALWAYS and lost[school] > 0.05 * known[school]
-            together = calm_lost > FEW and calm_lost > 0.02 * calm_known
-            all_lack = unusual > 1 and calm_lost > 0.05 * calm_known
-            elsewhere = (bool(large - {school}) and (here or together)) or all_lack
-            going, back = gone[school] | moved[school], {who for who in new[school] if (who, school) in self.before}
-            coming = len(new[school]) - len(back)
-            crowd = not first and coming > FEW and coming > 0.25 * known[school]
-            share = len(going) > 0.1 * known[school]
+        for school in order:
+            here = {who for who, one in self.active if one == school}
+            left = {who for who in here if not self._linked(who, came) and came.get(who, ("", ""))[1] != school}
+            moved = {who for who in here - left if came[who][1] != school and (who, came[who][1]) in self.active}
+            going = left | moved
+            new = {who for who, (_, one) in came.items() if one == school} - here
+            back = {who for who in new if (who, school) in self.before}
+            coming = len(new) - len(back)
+            crowd = not first and coming > FEW and coming > 0.25 * len(here)
+            share = len(going) > 0.1 * len(here)
+            many = len(left) > ALWAYS and len(left) > 0.05 * len(here)
+            elsewhere = (bool(large - {school}) and (many or together)) or all_lack
+            wrong = bool(moved or new & self.ids.keys())
             guards[school] = {
                 name
                 for name, holds in (
-                    ("archivals", held_for_size(len(going), known[school]) or (crowd and share)),
+                    ("archivals", held_for_size(len(going), len(here)) or (crowd and share)),
                     ("creations", crowd),
-                    ("part_missing", bool(gone[school] & in_parts)),
-                    ("missing_elsewhere", elsewhere and bool(lost[school])),
-                    ("wrong_schools", mixed_up and bool(moved[school] or new[school] & self.ever)),
+                    ("part_missing", any(self.ids[who] & in_parts for who in going)),
+                    ("missing_elsewhere", elsewhere and bool(left)),
+                    ("wrong_schools", (circles and (wrong or bool(left))) or (emptied and wrong)),
                 )
                 if holds
             }
-            wrong = "wrong_schools" in guards[school]
             if not guards[school] - {"creations"}:
                 self.active -= {(who, school) for who in going}
-            self.active |= {(who, school) for who in new[school] if not wrong and (who in back or not crowd)}
+            if "wrong_schools" not in guards[school]:
+                self.active |= {(who, school) for who in new if who in back or not crowd}
+            for who, (one, at) in came.items():
+                if at == school and (who, school) in self.active:
+                    self.ids.setdefault(who, set()).add(one)
         self.before |= self.active
-        self.ever |= {who for who, _ in self.active}
         return guards
 
-    def _mixed_up(self, came: dict[str, str], known: dict[str, int]) -> bool:
-        """Whether people would change schools in circles, or several schools would lose theirs."""
+    def _linked(self, who: str, came: dict[str, tuple[str, str]]) -> bool:
+        """Whether somebody came under an id that is theirs."""
+        return who in came and came[who][0] in self.ids[who]
+
+    def _mixed_up(self, came: dict[str, str], known: dict[str, int]) -> tuple[bool, bool]:
+        """Whether people would change schools in circles, and whether several schools would lose theirs."""
         moves = Counter(
             (min(one for other, one in self.active if other == who), school)
             for who, school in came.items()
@@ -112,7 +130,7 @@ class SharedPullModel:
             school for school in known
             if sum(n for (left, _), n in moves.items() if left == school) > max(FEW, 0.5 * known[school])
         ]  # fmt: skip
-        return (people > ALWAYS and (everybody or people > 0.01 * sum(known.values()))) or len(emptied) > 1
+        return people > ALWAYS and (everybody or people > 0.01 * sum(known.values())), len(emptied) > 1
 
     def _lost_parts(self, came: list[str]) -> list[list[str]]:
         """Students next to each other in an earlier file who have not come since, if they are more than a family."""
@@ -122,6 +140,10 @@ class SharedPullModel:
                 together = list(some)
                 parts += [together] * (not is_here and len(together) > FAMILY)
         return parts
+
+
+def _other_id(sourced_id: str) -> str:
+    return human(sourced_id) if sourced_id.startswith(NEW) else NEW + sourced_id
 
 
 class Nights(School):
@@ -135,7 +157,9 @@ class Nights(School):
         rest = {name: self.add_school(f"{self.school}-{name}", name) for name in names[1:]}
         self.keys = {"s1": self.school} | rest
         for key in self.keys.values():
-            limits = dict.fromkeys(("shrink_share", "missing_share", "restore_share", "slow_loss_share"), 1)
+            limits = dict.fromkeys(
+                ("shrink_share", "missing_share", "restore_share", "slow_loss_share", "rekeyed_share"), 1
+            )
             self.set_school(key, guards=limits, primary_contacts=False)
         self.users: list[Record] = []
         for name in names:
@@ -171,22 +195,26 @@ class Nights(School):
             into = {names[0]: names[1]}
         movers = [one["sourcedId"] for one in self.users if one["orgSourcedIds"] in into]
         movers = self.draw.sample(movers, self.draw.choice((0, 2, 4, 9, 14)))
+        new_ids = self.draw.random() < 0.3
         moved = [
-            one | {"orgSourcedIds": into[one["orgSourcedIds"]]} if one["sourcedId"] in movers else one
+            one | {
+                "orgSourcedIds": into[one["orgSourcedIds"]],
+                "sourcedId": _other_id(one["sourcedId"]) if new_ids else one["sourcedId"],
+            } if one["sourcedId"] in movers else one
             for one in self.users
-        ]
+        ]  # fmt: skip
         if self.draw.random() < 0.5:
             self.users = moved
         return list(moved)
 
-    def night(self, users: list[Record]) -> dict[str, set[str]]:
-        """One night in a random order of the schools. Returns the guards of each."""
+    def night(self, users: list[Record], order: list[str]) -> dict[str, set[str]]:
+        """One night. Returns the guards of each school."""
         self.night_number += 1
         stamp = f"2026-01-01T00:00:{self.night_number:02d}.000Z"
         self.source.users = [*users[:-1], users[-1] | {"dateLastModified": stamp}]
         self.source.write()
         guards = {}
-        for name in self.draw.sample(list(self.keys), len(self.keys)):
+        for name in order:
             self.sync_school(self.keys[name], f"{self.number} {self.night_number}")
             guards[name] = self.guards
         return guards
@@ -200,9 +228,10 @@ def test_random_losses_of_several_schools_wait_as_the_rules_say(database: Databa
         schools, model = Nights(database, Source("csv", home / "exports"), random.Random(seed)), SharedPullModel()
         for night in range(NIGHTS):
             users = schools.lose() if night else schools.users
-            expected = model.night([(one["sourcedId"], one["orgSourcedIds"]) for one in users])
-            assert schools.night(users) == expected, (seed, night)
+            order = schools.draw.sample(list(schools.keys), len(schools.keys))
+            expected = model.night([(one["sourcedId"], one["orgSourcedIds"]) for one in users], order)
+            assert schools.night(users, order) == expected, (seed, night)
             seen.update(name for names in expected.values() for name in names)
-            active = {(row["who"], row["key"]) for row in schools.rows(ACTIVE)}
+            active = {(human(row["who"]), row["key"]) for row in schools.rows(ACTIVE)}
             assert active == {(who, schools.keys[school]) for who, school in model.active}, (seed, night)
     assert_happened(seen, {"archivals", "missing_elsewhere", "wrong_schools"}, {"part_missing", "creations"})

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from roster_pipeline.directory import manual_edits, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.sources.conftest import Record, School, Source, manifest, pupil
-from roster_pipeline_tests.sources.test_shared_pulls import ORGS, Schools
+from roster_pipeline_tests.sources.test_shared_pulls import ACTIVE, ORGS, Schools
 
 WRONG = "wrong_schools"
 MEMBERS = """
@@ -39,6 +40,10 @@ class Blocks(Schools):
     @property
     def members(self) -> set[str]:
         return {str(row["one"]) for row in self.rows(MEMBERS)}
+
+    def of_school(self, school: int) -> set[str]:
+        """The sourcedIds of the members of a school."""
+        return {str(row["sourced_id"]) for row in self.rows(ACTIVE, key=self.keys[school - 1])}
 
 
 def _grade(place: int) -> str:
@@ -126,11 +131,56 @@ def test_a_list_of_changes_that_slipped_changes_no_memberships(database: Databas
 
 def test_one_approval_moves_the_people_of_one_school(database: Database, bundle: Source) -> None:
     schools = Blocks(database, bundle, (100, 100, 100))
-    wrong = slipped(schools.everybody)
+    wrong, before = slipped(schools.everybody), schools.of_school(1)
     schools.tonight(wrong)
     schools.approves(1)
-    here = {one["sourcedId"] for one in wrong if one["orgSourcedIds"] == "s1"}
-    assert {one.split()[0] for one in schools.members if one.endswith(f" {schools.keys[0]}")} == here
+    came = {one["sourcedId"] for one in wrong if one["orgSourcedIds"] == "s1"}
+    assert schools.of_school(1) == came | before, "the other schools do not have them yet"
+    schools.approves(2)
+    schools.approves(3)
+    schools.tonight(wrong)
+    assert schools.of_school(1) == came
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["old-school-first", "new-school-first"])
+def test_nobody_leaves_a_school_before_the_new_one_has_them(
+    database: Database, source: Source, *, backwards: bool
+) -> None:
+    schools = Blocks(database, source, (400, 40, 40))
+    few = with_orgs(schools.everybody, lambda place, org: "s2" if place in (0, 1) else org)
+    assert schools.tonight(few, backwards=backwards) == [set()] * 3
+    assert ("st0" in schools.of_school(1)) is not backwards
+    schools.tonight(few, backwards=backwards)
+    assert not {"st0", "st1"} & schools.of_school(1)
+    many = with_orgs(few, lambda place, org: "s3" if org == "s1" and place % 20 == 2 else org)
+    movers = {one["sourcedId"] for one in many if one["orgSourcedIds"] == "s3"} - schools.of_school(3)
+    for _ in range(2):
+        assert schools.tonight(many, backwards=backwards) == [set(), set(), {"creations"}]
+        assert movers <= schools.of_school(1)
+    schools.approves(3)
+    schools.tonight(many, backwards=backwards)
+    assert not movers & schools.of_school(1)
+    assert movers <= schools.of_school(3)
+
+
+def test_people_leave_at_once_for_a_school_that_will_not_take_them(database: Database, bundle: Source) -> None:
+    """One that is not synced any more, one that does not roster students, and one that archived them by hand."""
+    schools = Blocks(database, bundle, (90, 40, 40, 40))
+    off = {"rostered": False, "auto_update": False, "archive": False}
+    schools.set_school(schools.keys[1], students=off, teachers={**off, "rostered": True})
+    schools.tonight(with_orgs(schools.everybody, lambda place, org: ["s1", "s3"] if place == 2 else org))
+    with database.begin() as conn:
+        person = int(schools.value("select person_id from link where sourced_id = 'st2'"))
+        school = tenants.get_school(conn, schools.keys[2])
+        manual_edits.set_archived(conn, school, person, True, who="Kim", reason="a case of its own")
+    schools.execute(
+        "update snapshot set taken_at = taken_at - interval '8 days' "
+        "where school_id = (select id from school where key = :key)",
+        key=schools.keys.pop(3),
+    )
+    into = {0: "s4", 1: "s2", 2: "s3", 3: "s3"}
+    schools.tonight(with_orgs(schools.everybody, lambda place, org: into.get(place, org)))
+    assert {"st0", "st1", "st2", "st3"} & schools.of_school(1) == {"st3"}
 
 
 def test_everyday_nights_hold_no_memberships(database: Database, bundle: Source) -> None:

@@ -36,7 +36,8 @@ one night."""
 MISSING_REASONS = ("left", "no_org", "not_enrolled")
 """Reasons of archivals for which the source said nothing about a person. A file that lost rows gives the same."""
 _MOVING, _MOVES = (CREATE, RESTORE, ARCHIVE), ("joined_school", "returned", "moved_school")
-"""The rows of a plan for people who change schools, by action and reason."""
+"""The rows of a plan for people who change schools, by action and reason. Those who come to another school under a new
+id have one of `MISSING_REASONS` here."""
 LOSSES, ARRIVALS = "losses", "arrivals"
 """The keys of the facts in the proof of a pull."""
 MIXED_UP = 0.04
@@ -164,7 +165,8 @@ def wrong_schools(plan: Plan, stats: PlanStats, guards: Guards) -> Iterator[Find
     mixed_up, known, limit = facts["mixed_up"], facts["known"], MIXED_UP * guards.create_share
     many = mixed_up > few and (facts["slipped"] or mixed_up > limit * known)
     if many or facts["emptied"] > 1:
-        moved = rows["role"][rows["action"].isin(_MOVING) & rows["reason"].isin(_MOVES)]
+        reasons = (*_MOVES, *MISSING_REASONS) if many else _MOVES
+        moved = rows["role"][rows["action"].isin(_MOVING) & rows["reason"].isin(reasons)]
         if len(moved) and many:
             message = (
                 f"In the schools of this connection, {mixed_up:,} of {known:,} people would change places or come to "

@@ -142,6 +142,17 @@ def test_one_approval_moves_the_people_of_one_school(database: Database, bundle:
     assert schools.of_school(1) == came
 
 
+def test_who_leaves_a_school_under_a_new_id_waits_if_others_change_places(database: Database, bundle: Source) -> None:
+    schools = Blocks(database, bundle, (100, 100, 100, 100))
+    right, before = schools.everybody, schools.members
+    leaves = next(one for one in right if one["orgSourcedIds"] == "s4")
+    some = [one for one in right if one["orgSourcedIds"] != "s4"][::20]
+    new = [one | {"sourcedId": f"new-{one['sourcedId']}"} for one in [*slipped(some), leaves | {"orgSourcedIds": "s1"}]]
+    gone = {one["sourcedId"].removeprefix("new-") for one in new}
+    assert schools.tonight([*(one for one in right if one["sourcedId"] not in gone), *new])[3] == {WRONG}
+    assert schools.members == before
+
+
 @pytest.mark.parametrize("backwards", [False, True], ids=["old-school-first", "new-school-first"])
 def test_nobody_leaves_a_school_before_the_new_one_has_them(
     database: Database, source: Source, *, backwards: bool

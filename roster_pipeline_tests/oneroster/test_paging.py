@@ -224,7 +224,7 @@ def test_a_total_that_says_where_a_page_is_costs_one_more_reading_once(total: Ca
         asked.clear()
         with Client(replace(client.endpoint, learned=client.learned)) as later:
             assert whole(pulled_by(later), len(PEOPLE))
-        assert asked.count(0) == 1
+        assert asked.count(0) == 2, "the list, and its other end"
         client.habits.ends["/users"] = "total"
         assert "total-drifted" in pulled_by(client).problems, "it was the number of people until now"
 
@@ -406,6 +406,21 @@ def test_a_server_that_drops_a_whole_page_has_not_ended(dropped: list[int]) -> N
         return JSONResponse({"users": [one for one in window(query) if one["sourcedId"] not in hidden]})
 
     assert told_of(answer).problems == ("empty-page-inside",)
+
+
+@pytest.mark.parametrize(("first", "last"), [(95, 199), (100, 200), (140, 201), (60, 200)])
+@pytest.mark.parametrize(("sorts", "problem"), [(True, "round-end"), (False, "empty-page-inside")])
+def test_a_list_without_total_that_ends_before_a_hidden_page_is_not_complete(
+    first: int, last: int, *, sorts: bool, problem: str
+) -> None:
+    """The last page of the list is short, as at a real end, and so is the one that the server did not fill."""
+
+    def answer(query: Mapping[str, str]) -> JSONResponse:
+        people = PEOPLE[::-1] if sorts and query.get("orderBy") == "desc" else PEOPLE
+        hidden = PEOPLE[first:last]
+        return JSONResponse({"users": [one for one in window(query, people) if one not in hidden]})
+
+    assert told_of(answer).problems == (problem,)
 
 
 def test_a_page_that_was_announced_is_looked_for_although_the_list_seems_to_end() -> None:

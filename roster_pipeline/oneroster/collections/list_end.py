@@ -184,45 +184,43 @@ def _other_end(collection: Collection) -> Hashes:
     return np.zeros(0, dtype=np.int64)
 
 
-def _note_hidden_pages(
+def _note_more_records(
     collection: Collection, progress: Progress, proof: ListingProof, repetitions: Repetitions, seen: SeenIds
 ) -> None:
-    """Note a problem if an earlier reading was longer (by one: somebody has just left), or if new records follow the
-    end, at a server that drops records after paging: where it drops a whole page, the list looks as if it ended. A
-    total would have shown that. Such a page may be announced; some servers announce one after every page."""
-    if progress.total is not None and not progress.low:
+    """Note a problem if more records may follow the end.
+
+    Without a total, the opposite order must begin with a record of the list. Where it is no other order, nobody new may
+    follow the end: a server that drops records after paging drops whole pages too. Such a page may be announced; some
+    servers announce one after every page. A list that was longer (by one: somebody has just left) may go on too.
+
+    If the length is one at which servers cut lists, the opposite order must begin with the last record. It need only
+    begin with a record of the list, if the length is common, or the list was longer before.
+    """
+    habits, count, last = collection.habits, progress.offset, progress.last
+    if last is None:
         return
-    habits, hidden, last = collection.habits, proof.records < repetitions.most - 1, progress.last
-    step = last.limit if last is not None and last.has_next else None
-    for pages in BEYOND if not habits.linked and (step or progress.uneven or proof.duplicates) else ():
+    counted, unpaged = progress.total is not None and not progress.low, proof.ended_by == "unpaged"
+    only_full = progress.pages == 1 and last.size == last.limit
+    last_full = habits.linked and last.size >= progress.longest
+    cut = not count % ROUND_END or (count >= ROUND_END and not count & (count - 1))
+    cut = bool(count) and (cut or (progress.total is None and (only_full or last_full)))
+    first = np.zeros(0, dtype=np.int64)
+    if count and (cut or unpaged or not counted or not count % COMMON_END):
+        first = _other_end(collection)
+        surely = cut and count >= habits.longest.get(collection.label, 0)
+        if first.tolist() != [last.record] and (surely or not seen.has(first).all()):
+            proof.note("paging-ignored" if unpaged else "round-end")
+            return
+    if counted:
+        return
+    hidden, step = proof.records < repetitions.most - 1, last.limit if last.has_next else None
+    one_order = count > 1 and not unpaged and first.tolist() in ([], [progress.first_record])
+    for pages in BEYOND if not habits.linked and (step or progress.uneven or proof.duplicates or one_order) else ():
         with suppress(NotOffered, RequestRefused, ServerFailed):
-            offset = habits.aligned_to(progress.offset + pages * (step or progress.longest))
+            offset = habits.aligned_to(count + pages * (step or progress.longest))
             hidden = hidden or not seen.has(hashes(collection.page(offset).records)).all()
     if hidden:
         proof.note("empty-page-inside")
-
-
-def _note_round_end(collection: Collection, progress: Progress, proof: ListingProof, seen: SeenIds) -> None:
-    """Note a problem if the list has a length at which servers cut lists, or is one full page without a total, and its
-    last record is not the first one of the opposite order.
-
-    That order must show a person who is not in the list, if the length is common, the list was longer before, or the
-    same page came for every offset.
-    """
-    count, last = progress.offset, progress.last
-    if not count or last is None:
-        return
-    cut = not count % ROUND_END or (count >= ROUND_END and not count & (count - 1))
-    only_full = progress.pages == 1 and last.size == last.limit
-    last_full = collection.habits.linked and last.size >= progress.longest
-    cut = cut or (progress.total is None and (only_full or last_full))
-    unpaged = proof.ended_by == "unpaged"
-    if not cut and not unpaged and count % COMMON_END:
-        return
-    first = _other_end(collection)
-    surely = cut and count >= collection.habits.longest.get(collection.label, 0)
-    if first.tolist() != [last.record] and (surely or not seen.has(first).all()):
-        proof.note("paging-ignored" if unpaged else "round-end")
 
 
 def judge_end(
@@ -260,8 +258,7 @@ def judge_end(
     if proof.duplicates:
         (proof.doubt if repetitions.identical else proof.note)("duplicates")
     if not proof.problems:
-        _note_hidden_pages(collection, progress, proof, repetitions, seen)
-        _note_round_end(collection, progress, proof, seen)
+        _note_more_records(collection, progress, proof, repetitions, seen)
     if whole:
         _compare_with_earlier_ends(collection, progress, proof)
 

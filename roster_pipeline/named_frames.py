@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 
-def framed(columns: Mapping[str, Any], rows: Any = None) -> pd.DataFrame:
-    """Arrays as a frame; rows: its index. Frames of the same columns share the index of their names: to make one, and
+def framed(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Arrays as a frame. Frames of the same columns share the index of their names: to make one, and
     to look up a name for the first time, takes longer than the frame."""
-    frame = pd.DataFrame(dict(enumerate(columns.values())), index=rows, copy=False)
+    frame = pd.DataFrame(dict(enumerate(columns.values())), copy=False)
     frame.columns = _named(tuple(columns))
     return frame
 

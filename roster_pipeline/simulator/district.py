@@ -34,16 +34,14 @@ class District:
         *,
         name: str = "Unified District",
         start: date | None = None,
-        domain: str = "example.org",
         clock: Clock = now_utc,
     ) -> None:
         self.seed = seed
         self.layout = layout
         self.name = name
-        self.domain = domain
         self.clock = clock
         self.start = start or clock().date()
-        self.population = Population(seed, layout, self.start, domain)
+        self.population = Population(seed, layout, self.start)
         self.lock = threading.RLock()
         self.reset()
 
@@ -136,7 +134,7 @@ class District:
             sourced_id = fields.pop("sourced_id", None) or f"u-{FIRST_ID + row}"
             if self.row_of(sourced_id) is not None:
                 raise ValueError(f"the simulated district already has a person {sourced_id!r}")
-            person = newcomer(self.seed, self.domain, row, sourced_id, role, org)._replace(**fields)
+            person = newcomer(self.seed, row, sourced_id, role, org)._replace(**fields)
             self.next_row += 1
             self._named[sourced_id] = row
             person = self.put(person)
@@ -240,9 +238,8 @@ def generate_district(
     contacts: bool = True,
     name: str = "Unified District",
     start: date | None = None,
-    domain: str = "example.org",
     clock: Clock = now_utc,
 ) -> District:
     """A district of these sizes. The same seed, sizes and start date (default: today) give the same district."""
     layout = Layout(schools, students_per_school, contacts)
-    return District(seed, layout, name=name, start=start, domain=domain, clock=clock)
+    return District(seed, layout, name=name, start=start, clock=clock)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.messages import V11, Payload, Record
 from roster_pipeline.simulator.person import CONTACT_ROLES, STUDENT, SUPPORT_STAFF, TEACHER, Person
+from roster_pipeline.simulator.population import DOMAIN
 
 ABSENT: Any = object()
 """As the new value of a member: the member is removed."""
@@ -56,7 +57,7 @@ def _email(user: ServedUser) -> Record:
         "absent": ABSENT,
         "empty": "",
         "null_text": ("NULL", "null", "none", "n/a", " ")[user.person.row % 5],
-        "invalid": f"{user.person.username} at {user.district.domain}",
+        "invalid": f"{user.person.username} at {DOMAIN}",
     }
     return {"email": texts[user.value]}
 

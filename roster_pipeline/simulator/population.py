@@ -56,6 +56,7 @@ def generated_orgs(name: str, schools: int, modified: str) -> list[Org]:
     return orgs
 
 
+DOMAIN = "example.org"
 MASK = (1 << 64) - 1
 FIRST_ID = 1000
 """The first person's sourcedId is `u-1000`."""
@@ -105,9 +106,8 @@ def mix(seed: int, value: int) -> int:
 class Population:
     """Computes the generated people. start: the first day of the district; all changes are before it."""
 
-    def __init__(self, seed: int, layout: Layout, start: date, domain: str) -> None:
+    def __init__(self, seed: int, layout: Layout, start: date) -> None:
         self.layout = layout
-        self.domain = domain
         self._bits = mix(0x51A5, seed)
         self._family_bits = mix(0xFA71, seed)
         self._district = "dis-1"
@@ -169,7 +169,7 @@ class Population:
             "",
             "",
             "" if (bits >> 40) % 100 == 0 else login,
-            f"{login}@pupils.{self.domain}" if (bits >> 32) % 50 else "",
+            f"{login}@pupils.{DOMAIN}" if (bits >> 32) % 50 else "",
             "",
             "",
             f"{number:06d}",
@@ -252,20 +252,20 @@ class Population:
             roles,
             middle_name=GIVEN_NAMES[(bits >> 8) % len(GIVEN_NAMES)] if bits >> 60 < 4 else "",
             username=login,
-            email=f"{login}@staff.{self.domain}",
+            email=f"{login}@staff.{DOMAIN}",
             phone=f"+1 404 555 01{(bits >> 44) % 100:02d}" if (bits >> 52) % 2 else "",
             identifier=f"{number:06d}",
             state_id=f"{9_000_000_000 + original}",
         )
 
 
-def newcomer(seed: int, domain: str, row: int, sourced_id: str, role: str, org: str) -> Person:
+def newcomer(seed: int, row: int, sourced_id: str, role: str, org: str) -> Person:
     """A person who joins after the first day. The same row of the same district is always the same person."""
     chance = random.Random(f"{seed}/newcomer/{row}")  # noqa: S311 - invented people, no secret
     given, family = chance.randrange(len(GIVEN_NAMES)), chance.randrange(len(FAMILY_NAMES))
     login = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{row}"
     is_contact = role in CONTACT_ROLES
-    host = "mail.example" if is_contact else f"{'pupils' if role == STUDENT else 'staff'}.{domain}"
+    host = "mail.example" if is_contact else f"{'pupils' if role == STUDENT else 'staff'}.{DOMAIN}"
     return Person(
         row,
         sourced_id,

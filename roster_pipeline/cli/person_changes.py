@@ -55,8 +55,8 @@ def sync_person(
     why = given_reason(reason) if do else ""
     with open_directory() as database:
         asked = one_person.make_plan(database, school, number)
-        with database.begin() as opened:
-            rows = plan_rows.lines(opened, plans.get(opened, asked.plan_id))
+        with database.begin() as conn:
+            rows = plan_rows.lines(conn, plans.get(conn, asked.plan_id))
         result = one_person.apply_plan(database, school, asked.plan_id, who=who_asks(who), reason=why) if do else None
     if as_json:
         changes = [{"action": row.action, "why": row.why, "held": row.held, "changes": row.readable} for row in rows]
@@ -91,14 +91,14 @@ def sync_person(
 @contextmanager
 def _by_hand(who: str | None, reason: str) -> Iterator[tuple[sa.Connection, dict[str, str]]]:
     by = {"who": who_asks(who), "reason": given_reason(reason)}
-    with open_directory() as database, database.begin() as opened:
-        yield opened, by
+    with open_directory() as database, database.begin() as conn:
+        yield conn, by
 
 
 def _do(change: Callable[..., str], *what: object, who: str | None, reason: str) -> None:
     """Make one change in a transaction, then print what was done. change: a function of `services`."""
-    with _by_hand(who, reason) as (opened, by):
-        done = change(opened, *what, **by)
+    with _by_hand(who, reason) as (conn, by):
+        done = change(conn, *what, **by)
     note(done)
 
 
@@ -106,8 +106,8 @@ def _do_in(
     district: str | None, change: Callable[..., str], *what: object, who: str | None, reason: str, **more: object
 ) -> None:
     """The same for a change that needs the number of the person's district."""
-    with _by_hand(who, reason) as (opened, by):
-        done = change(opened, district_of(opened, district).id, *what, **more, **by)
+    with _by_hand(who, reason) as (conn, by):
+        done = change(conn, district_of(conn, district).id, *what, **more, **by)
     note(done)
 
 
@@ -115,10 +115,10 @@ def _set_archived(
     school: str, district: str | None, number: int, archived: bool, *, who: str | None, reason: str
 ) -> None:
     """The same for a membership. Raises UnknownKey if the school is not one of the given district."""
-    with _by_hand(who, reason) as (opened, by):
-        if district is not None and tenants.get_school(opened, school).district_key != district:
+    with _by_hand(who, reason) as (conn, by):
+        if district is not None and tenants.get_school(conn, school).district_key != district:
             raise tenants.UnknownKey("school", school)
-        done = person_changes.set_archived(opened, school, number, archived, **by)
+        done = person_changes.set_archived(conn, school, number, archived, **by)
     note(done)
 
 
@@ -146,8 +146,8 @@ def primary_record(number: Number, record: Record, connection: ConnectionKey, re
 @person.command("unlink-leavers", epilog=examples("roster person unlink-leavers oak --reason 'new ids every year'"))
 def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
     """Unlink every leaver whose SIS id came as somebody else in the newest plan."""
-    with _by_hand(who, reason) as (opened, by):
-        plan_id, found = person_changes.unlink_leavers(opened, key, **by)
+    with _by_hand(who, reason) as (conn, by):
+        plan_id, found = person_changes.unlink_leavers(conn, key, **by)
     if not found:
         note(f"In plan {plan_id} no id of a leaver came as somebody else.")
         return
@@ -247,11 +247,11 @@ def distinct(
 @person.command("erase", epilog=examples("roster person erase 42 --reason 'asked to be forgotten'"))
 def erase(number: Number, reason: Reason, district: District = None, who: Who = None, yes: Yes = False) -> None:
     """Delete everything held of a person, for good. Erase them in the SIS first, or the next sync brings them back."""
-    with _by_hand(who, reason) as (opened, by):
-        owner = district_of(opened, district).id
-        operations.check_erasable(opened, owner, number)
+    with _by_hand(who, reason) as (conn, by):
+        owner = district_of(conn, district).id
+        operations.check_erasable(conn, owner, number)
         confirm(f"Erase person {number} for good?", yes=yes)
-        done = person_changes.erase(opened, owner, number, **by)
+        done = person_changes.erase(conn, owner, number, **by)
     note(done)
 
 
@@ -274,7 +274,7 @@ def add(
 ) -> None:
     """Enter somebody by hand who is not in the SIS. No sync archives them until the SIS knows them."""
     typed = pairs("--set", fields) | {"role": role, "grade": grade}
-    with _by_hand(who, reason) as (opened, by):
-        row, reader = tenants.get_school(opened, school), accounts.COMMAND_LINE
-        number = people_upload.add(opened, row, typed, reader=reader, sure=somebody_else, **by)
+    with _by_hand(who, reason) as (conn, by):
+        row, reader = tenants.get_school(conn, school), accounts.COMMAND_LINE
+        number = people_upload.add(conn, row, typed, reader=reader, sure=somebody_else, **by)
     note(f"Person {number} is entered in {school}.")

@@ -49,8 +49,8 @@ def find(
     as_json: AsJson = False,
 ) -> None:
     """Search a district for people, archived ones too."""
-    with open_directory() as database, database.begin() as opened:
-        people = members.find(opened, district_of(opened, district).id, words)
+    with open_directory() as database, database.begin() as conn:
+        people = members.find(conn, district_of(conn, district).id, words)
     print_rows(
         as_json,
         [vars(one) for one in people],
@@ -77,11 +77,11 @@ def duplicates(
     as_json: AsJson = False,
 ) -> None:
     """Pairs of people who may be one person, to merge or to keep apart."""
-    with open_directory() as database, database.begin() as opened:
-        row = tenants.get_school(opened, school) if school else None
-        owner = row.district_id if row else district_of(opened, district).id
+    with open_directory() as database, database.begin() as conn:
+        row = tenants.get_school(conn, school) if school else None
+        owner = row.district_id if row else district_of(conn, district).id
         pairs = possible_duplicates.possible_duplicates(
-            opened, owner, accounts.COMMAND_LINE, school_id=row.id if row else None, distinct=distinct, limit=MOST_PAIRS
+            conn, owner, accounts.COMMAND_LINE, school_id=row.id if row else None, distinct=distinct, limit=MOST_PAIRS
         )
     columns = ("person", "other", "name", "other_name", "agree", "differ")
     rows = [
@@ -106,17 +106,17 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Everything the directory holds of one person."""
-    with open_directory() as database, database.begin() as opened:
-        owner = district_of(opened, district)
-        found = members.get_person(opened, owner.id, number)
-        changes = ledger.changes_of_person(opened, owner.id, number) if history else []
-        zones = tenants.time_zones(opened)
-        usual = tenants.usual_time_zone(opened, [owner.id]) or "UTC"
-        entries = audit.search(opened, person_id=number) if history else []
+    with open_directory() as database, database.begin() as conn:
+        owner = district_of(conn, district)
+        found = members.get_person(conn, owner.id, number)
+        changes = ledger.changes_of_person(conn, owner.id, number) if history else []
+        zones = tenants.time_zones(conn)
+        usual = tenants.usual_time_zone(conn, [owner.id]) or "UTC"
+        entries = audit.search(conn, person_id=number) if history else []
         edits = [
             {"edit": entry.id, "when": entry.at, "who": entry.who, "what": entry.what, "reason": entry.reason}
             | {"undo": problem or "possible"}
-            for edit, problem in person_changes.undoable(opened, found, entries, changes)
+            for edit, problem in person_changes.undoable(conn, found, entries, changes)
             for entry in (edit.entry,)
         ]
     if as_json:
@@ -142,11 +142,11 @@ def show(
         print_table(columns, [_change(change, found.id, zones, usual) for change in changes], title="\nHistory")
 
 
-def district_of(opened: sa.Connection, key: str | None) -> tenants.DistrictRow:
+def district_of(conn: sa.Connection, key: str | None) -> tenants.DistrictRow:
     """The district asked for, or the only one. Raises CommandError if there are several and none is named."""
     if key is not None:
-        return tenants.get_district(opened, key)
-    rows = tenants.list_districts(opened)
+        return tenants.get_district(conn, key)
+    rows = tenants.list_districts(conn)
     if len(rows) != 1:
         raise CommandError("Name the district: --district\nSee which there are: roster district list")
     return rows[0]
@@ -181,12 +181,12 @@ def people(
         raise typer.BadParameter(f"--role: one of {', '.join(ROLE_ORDER)}")
     if status not in STATUSES:
         raise typer.BadParameter(f"--status: one of {', '.join(STATUSES)}")
-    with open_directory() as database, database.begin() as opened:
-        school = tenants.get_school(opened, key)
+    with open_directory() as database, database.begin() as conn:
+        school = tenants.get_school(conn, key)
         wanted = people_list.PeopleFilter(school.district_id, (school.id,), words=search or "")
-        found = None if search is None else people_list.ids(opened, wanted)
+        found = None if search is None else people_list.ids(conn, wanted)
         rows = members.list_members(
-            opened, school.district_id, school.id, status=None if status == "all" else status, role=role, people=found
+            conn, school.district_id, school.id, status=None if status == "all" else status, role=role, people=found
         )
     print_rows(as_json, rows, COLUMNS, [_cells(row) for row in rows], counted(len(rows), "person", "people"))
 
@@ -239,13 +239,13 @@ def import_list(
     if choices and file_hash != upload.hash:
         raise CommandError(f"{file}: this is not the file that --hash names.\nLook at the preview again.")
     sync = None
-    with open_directory() as database, database.begin() as opened:
-        row = tenants.get_school(opened, school)
+    with open_directory() as database, database.begin() as conn:
+        row = tenants.get_school(conn, school)
         reader = accounts.COMMAND_LINE
-        seen = people_upload.preview(opened, row, read, columns, role=role, choices=choices, reader=reader)
+        seen = people_upload.preview(conn, row, read, columns, role=role, choices=choices, reader=reader)
         if do and seen.doing:
             by = {"who": who_asks(who), "reason": why}
-            sync = people_upload.apply(opened, row, upload, seen.digest, reader=reader, **by)
+            sync = people_upload.apply(conn, row, upload, seen.digest, reader=reader, **by)
     if seen.problem:
         raise CommandError(f"{file}: {seen.problem}\nSee which columns are recognised: roster person import --help")
     if as_json:

@@ -241,23 +241,23 @@ def _fits(key: jwt.PyJWK, algorithm: str) -> bool:
     return key.key_type == kinds[algorithm[0]]
 
 
-def account_of(opened: Connection, identity: Identity) -> accounts.Account | str:
+def account_of(conn: Connection, identity: Identity) -> accounts.Account | str:
     """The account, bound to this identity and noted; or why there is none, for the person to read."""
-    known = accounts.by_subject(opened, identity.issuer, identity.subject)
+    known = accounts.by_subject(conn, identity.issuer, identity.subject)
     if known is None and not identity.email:
-        note_refusal(opened, UNKNOWN, "the e-mail address is not verified")
+        note_refusal(conn, UNKNOWN, "the e-mail address is not verified")
         return NOT_VERIFIED
-    account = known or accounts.find(opened, identity.email)
+    account = known or accounts.find(conn, identity.email)
     email = accounts.normal(identity.email)
     if account is None:
-        note_refusal(opened, email, "this address has no access")
+        note_refusal(conn, email, "this address has no access")
         return NOT_LET_IN.format(email=email)
-    if not accounts.bind(opened, account.id, identity.issuer, identity.subject, identity.name):
-        note_refusal(opened, email, "the account belongs to another subject")
+    if not accounts.bind(conn, account.id, identity.issuer, identity.subject, identity.name):
+        note_refusal(conn, email, "the account belongs to another subject")
         return ANOTHER_PERSON.format(email=email)
     if not account.bound:
-        sessions.use_up(opened, account.id)  # the provider is asked from here on
-    note_sign_in(opened, account, "openid")
+        sessions.use_up(conn, account.id)  # the provider is asked from here on
+    note_sign_in(conn, account, "openid")
     return account
 
 

@@ -74,10 +74,10 @@ class SignedIn:
 def signed_in(request: Request, response: Response, account_id: int) -> Response:
     """Begin a session of this account and give the browser its cookie. A session that the browser had before ends."""
     config: Config = request.app.state.config
-    with request.app.state.database.begin() as opened:
+    with request.app.state.database.begin() as conn:
         if request.state.token:
-            sessions.end(opened, request.state.token)
-        token = sessions.begin(opened, account_id, config.lifetime)
+            sessions.end(conn, request.state.token)
+        token = sessions.begin(conn, account_id, config.lifetime)
     _set(response, config, config.session_cookie, token)
     response.delete_cookie(config.visit_cookie, secure=config.secure, httponly=True, samesite="lax")
     return response
@@ -163,42 +163,42 @@ def viewer(request: Request) -> Account:
     return found
 
 
-def school_of(request: Request, opened: Connection) -> tenants.SchoolRow:
+def school_of(request: Request, conn: Connection) -> tenants.SchoolRow:
     """The school in the path. Raises NoSuchSchool, also if it is somebody else's."""
     key, who = request.path_params["key"], viewer(request)
     with suppress(tenants.UnknownKey):
-        school = tenants.get_school(opened, key)
+        school = tenants.get_school(conn, key)
         if who.may_see(school):
             return school
     near: list[str] = []
     if len(key) <= LONGEST_KEY:
-        names = dict(tenants.school_names(opened, who.managed, who.schools, limit=MOST_SCHOOLS))
+        names = dict(tenants.school_names(conn, who.managed, who.schools, limit=MOST_SCHOOLS))
         near = similar(key, names)
     raise NoSuchSchool([(one, names[one]) for one in near])
 
 
 def the_school(request: Request) -> tenants.SchoolRow:
     """`school_of` in a transaction of its own."""
-    with request.app.state.database.begin() as opened:
-        return school_of(request, opened)
+    with request.app.state.database.begin() as conn:
+        return school_of(request, conn)
 
 
-def zone_of(who: Account, opened: Connection) -> str:
+def zone_of(who: Account, conn: Connection) -> str:
     """The time zone of pages that are not about a single school: the zone of most of the viewer's schools."""
-    return tenants.usual_time_zone(opened, who.managed, who.schools) or "UTC"
+    return tenants.usual_time_zone(conn, who.managed, who.schools) or "UTC"
 
 
-def district_of(request: Request, opened: Connection, key: str) -> tenants.DistrictRow:
+def district_of(request: Request, conn: Connection, key: str) -> tenants.DistrictRow:
     """A district that the viewer manages. Raises HTTPException 404 for any other, and UnknownKey."""
-    district = tenants.get_district(opened, key)
+    district = tenants.get_district(conn, key)
     if not viewer(request).may_manage(district.id):
         raise nothing_here()
     return district
 
 
-def connection_of(request: Request, opened: Connection) -> tenants.ConnectionRow:
+def connection_of(request: Request, conn: Connection) -> tenants.ConnectionRow:
     """The connection in the path, of a district that the viewer manages. Raises HTTPException 404, UnknownKey."""
-    connection = tenants.get_connection(opened, request.path_params["connection"])
+    connection = tenants.get_connection(conn, request.path_params["connection"])
     if not viewer(request).may_manage(connection.district_id):
         raise nothing_here()
     return connection

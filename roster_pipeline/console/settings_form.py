@@ -72,8 +72,8 @@ class Form:
         return own or who.may_manage(self.school.district_id)
 
 
-def stored_form(opened: Connection, school: tenants.SchoolRow, section: fields.Section) -> Form:
-    sharing = [row for row in tenants.schools_of(opened, school.connection.id) if row.id != school.id]
+def stored_form(conn: Connection, school: tenants.SchoolRow, section: fields.Section) -> Form:
+    sharing = [row for row in tenants.schools_of(conn, school.connection.id) if row.id != school.id]
     values = (
         forms.shown(school.connection.settings, CONNECTION) | forms.shown(school.settings, SCHOOL) | {NAME: school.name}
     )
@@ -127,10 +127,10 @@ def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | 
         return None
 
 
-def with_connection_test(opened: Connection, came: Form, who: str) -> Form:
+def with_connection_test(conn: Connection, came: Form, who: str) -> Form:
     """The form with this person's newest test of exactly these connection values. So the test stays visible."""
     asked = _tested(came.values)
-    for test in connection_tests.recent(opened, came.school.id):
+    for test in connection_tests.recent(conn, came.school.id):
         if test.who == who and _tested(test.form.get("values", {})) == asked:
             return replace(came, test=test)
     return came

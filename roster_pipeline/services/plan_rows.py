@@ -224,22 +224,22 @@ def plain(value: Any) -> Any:
     return None if value is None or str(value) in NOTHING else int(value)
 
 
-def summary_of_run(opened: Connection, key: str, run_id: str) -> PlanSummary:
+def summary_of_run(conn: Connection, key: str, run_id: str) -> PlanSummary:
     """The plan that one run made. Raises SyncError if it made none."""
 
-    plan = plans.latest(opened, tenants.get_school(opened, key).id, dry_run=True)
+    plan = plans.latest(conn, tenants.get_school(conn, key).id, dry_run=True)
     if plan is None or plan.run_id != run_id:
         raise SyncError(key, "the run ended without a plan", "Look at the run in the UI: roster dev")
-    return summary_of(opened, plan)
+    return summary_of(conn, plan)
 
 
-def summary_of(opened: Connection, plan: PlanRow) -> PlanSummary:
+def summary_of(conn: Connection, plan: PlanRow) -> PlanSummary:
     """Counts and verdict of a stored plan."""
 
-    judged = plans.load_verdict(opened, plan.id).to_dict("records")
+    judged = plans.load_verdict(conn, plan.id).to_dict("records")
     lines = [{str(name): plain(value) for name, value in row.items()} for row in judged]
     lines.sort(key=lambda line: vocabulary.held_place(line["role"], line["action"]))
     found = [(role, dict(of)) for role, of in plan.counts.items() if isinstance(of, dict)]
     counts = dict(sorted(found, key=lambda one: vocabulary.role_place(one[0])))
-    roles = snapshots.facts(opened, plan.snapshot_id)["counts"].get("roles")
+    roles = snapshots.facts(conn, plan.snapshot_id)["counts"].get("roles")
     return PlanSummary(plan, counts, lines, found=None if roles is None else sum(roles.values()))

@@ -33,8 +33,8 @@ NEEDS_PLACE = "Write the key or the name of the school or district."
 @route("/account", "GET")
 def show_account(request: Request) -> Response:
     who, config = viewer(request), request.app.state.config
-    with database(request).begin() as opened:
-        found, zone = sessions.open_of(opened, who.id, request.state.token, config.idle), zone_of(who, opened)
+    with database(request).begin() as conn:
+        found, zone = sessions.open_of(conn, who.id, request.state.token, config.idle), zone_of(who, conn)
     return page(request, "account.html", sessions=found, zone=zone)
 
 
@@ -42,9 +42,9 @@ def show_account(request: Request) -> Response:
 def sign_out_everywhere(request: Request) -> Response:
     """End every session of the account, this one included."""
     who = viewer(request)
-    with database(request).begin() as opened:
-        ended = sessions.end_all(opened, who.id)
-        audit.record(opened, who.email, "signed out everywhere", details={"sessions": ended})
+    with database(request).begin() as conn:
+        ended = sessions.end_all(conn, who.id)
+        audit.record(conn, who.email, "signed out everywhere", details={"sessions": ended})
     return signed_out(request, RedirectResponse("/sign-in", 303))
 
 
@@ -62,23 +62,23 @@ def grant(request: Request) -> Response:
     if invited:
         limit(request, "invitations by", who.email, INVITED_BY_ONE, WINDOW)
     try:
-        with database(request).begin() as opened:
-            key = _key_of(opened, who, values["place"], role)
+        with database(request).begin() as conn:
+            key = _key_of(conn, who, values["place"], role)
             place = access_changes.place_of(
-                opened,
+                conn,
                 operator=role == OPERATOR,
                 district=key if role == MANAGER else "",
                 school=key if role == OWNER else "",
             )
-            owner = accounts.district_of(opened, place)
+            owner = accounts.district_of(conn, place)
             if owner is not None and not who.may_manage(owner):
                 raise tenants.UnknownKey("place", values["place"])
-            added = access_changes.grant(opened, values["email"], place, who=who.email)
+            added = access_changes.grant(conn, values["email"], place, who=who.email)
             if added and invited:
-                school = tenants.schools_by_id(opened, [place.school_id])[place.school_id] if place.school_id else None
-                names = [row.name for row in tenants.list_districts(opened) if row.id == place.district_id]
+                school = tenants.schools_by_id(conn, [place.school_id])[place.school_id] if place.school_id else None
+                names = [row.name for row in tenants.list_districts(conn) if row.id == place.district_id]
                 access_changes.invite(
-                    opened,
+                    conn,
                     accounts.normal(values["email"]),
                     [school.name] if school else names,
                     console_url=request.app.state.config.url,
@@ -105,23 +105,23 @@ def places(request: Request) -> Response:
     return HTMLResponse(piece("access_places.html", "options", found))
 
 
-def _places(opened: Connection, who: Account, words: str) -> list[tuple[str, str]]:
+def _places(conn: Connection, who: Account, words: str) -> list[tuple[str, str]]:
     asked = words.lower().split()
     districts = [
         (row.key, f"{row.name}, district")
-        for row in tenants.list_districts(opened)
+        for row in tenants.list_districts(conn)
         if who.may_manage(row.id) and all(word in f"{row.key} {row.name}".lower() for word in asked)
     ]
-    schools = tenants.school_names(opened, who.managed, limit=MOST_PROPOSED, words=words)
+    schools = tenants.school_names(conn, who.managed, limit=MOST_PROPOSED, words=words)
     return [*districts, *schools][:MOST_PROPOSED]
 
 
-def _key_of(opened: Connection, who: Account, typed: str, role: str) -> str:
+def _key_of(conn: Connection, who: Account, typed: str, role: str) -> str:
     """The key of the place whose key or name was typed; the text itself unless it fits exactly one."""
     if role == MANAGER:
-        named = [(row.key, row.name) for row in tenants.list_districts(opened) if who.may_manage(row.id)]
+        named = [(row.key, row.name) for row in tenants.list_districts(conn) if who.may_manage(row.id)]
     else:
-        named = tenants.school_names(opened, who.managed, limit=MOST_SAME_NAMED, words=typed)
+        named = tenants.school_names(conn, who.managed, limit=MOST_SAME_NAMED, words=typed)
     if any(key == typed for key, _ in named):
         return typed
     fits = [key for key, name in named if name.casefold() == typed.casefold()]
@@ -131,12 +131,12 @@ def _key_of(opened: Connection, who: Account, typed: str, role: str) -> str:
 @route("/access/revoke", "POST")
 def revoke(request: Request) -> Response:
     who, wanted = _may(request), str(form(request).get("grant", ""))
-    with database(request).begin() as opened:
-        found = next((one for one in accounts.grants(opened, districts=who.managed) if str(one.id) == wanted), None)
+    with database(request).begin() as conn:
+        found = next((one for one in accounts.grants(conn, districts=who.managed) if str(one.id) == wanted), None)
         if found is None:
             raise nothing_here()
         place = Place(found.district_id if found.role == MANAGER else None, found.school_id)
-        access_changes.revoke(opened, found.email, place, who=who.email)
+        access_changes.revoke(conn, found.email, place, who=who.email)
     return redirect(request, "/access", message=f"{found.email} is no longer {found.role} of {found.place}.")
 
 
@@ -145,9 +145,9 @@ def show(request: Request, values: Mapping[str, str] = NOTHING, errors: Mapping[
     """GET /access. People who may not give access get 404."""
     who = _may(request)
     words = request.query_params.get("q", "")[:LONGEST_SEARCH]
-    with database(request).begin() as opened:
-        found = accounts.grants(opened, districts=who.managed, words=words, limit=MOST_SHOWN + 1)
-        proposed, zone = _places(opened, who, values.get("place", "")), zone_of(who, opened)
+    with database(request).begin() as conn:
+        found = accounts.grants(conn, districts=who.managed, words=words, limit=MOST_SHOWN + 1)
+        proposed, zone = _places(conn, who, values.get("place", "")), zone_of(who, conn)
     return page(
         request,
         "access.html",

@@ -38,9 +38,9 @@ def show_supported_sis(request: Request) -> Response:
 @route("/schools/{key}/test", "POST")
 def start(request: Request) -> Response:
     """Test the values of the form. Only the result is saved."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        came, wanted = sent_form(request, stored_form(opened, school, CONNECTION_SECTION))
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        came, wanted = sent_form(request, stored_form(conn, school, CONNECTION_SECTION))
     if wanted is None:
         came.test_errors = worded(came.errors)
         return _answer(request, came, 400)
@@ -48,11 +48,11 @@ def start(request: Request) -> Response:
     try:
         limit(request, "tests by", who.email, BY_ONE_PERSON, WINDOW)
         limit(request, "tests of", school.key, OF_ONE_SCHOOL, WINDOW)
-        with database(request).begin() as opened:
+        with database(request).begin() as conn:
             typed = {"values": came.values, "seen": came.seen}
             rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
-            test_id = begin(opened, school, wanted, form=typed, who=who.email, **rights)
-            came.test = connection_tests.get(opened, school.id, test_id)
+            test_id = begin(conn, school, wanted, form=typed, who=who.email, **rights)
+            came.test = connection_tests.get(conn, school.id, test_id)
     except FieldError as problem:
         refused = wrong({problem.field: problem.message})
         came.errors |= refused
@@ -75,9 +75,9 @@ def start(request: Request) -> Response:
 @route("/schools/{key}/test/{test}/progress", "GET")
 def progress(request: Request) -> Response:
     """The items after the first ones that the page has `seen`, and the result of a test that ended; 204 for no news."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        test = connection_tests.get(opened, school.id, request.path_params["test"])
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        test = connection_tests.get(conn, school.id, request.path_params["test"])
     if test is None:
         raise nothing_here()
     seen = request.query_params.get("seen", "")
@@ -91,12 +91,12 @@ def start_together(request: Request) -> Response:
     """Test all of them. Their SIS is read once."""
     who = viewer(request)
     try:
-        with database(request).begin() as opened:
-            connection = connection_of(request, opened)
+        with database(request).begin() as conn:
+            connection = connection_of(request, conn)
         limit(request, "tests by", who.email, BY_ONE_PERSON, WINDOW)
-        with database(request).begin() as opened:
-            schools = [row for row in tenants.schools_of(opened, connection.id) if last_test(row) is not LastTest.GREEN]
-            number = begin_together(opened, schools[:MOST_TOGETHER], who=who.email) if schools else None
+        with database(request).begin() as conn:
+            schools = [row for row in tenants.schools_of(conn, connection.id) if last_test(row) is not LastTest.GREEN]
+            number = begin_together(conn, schools[:MOST_TOGETHER], who=who.email) if schools else None
     except TestGoesOn as problem:
         return together(request, f"{problem.message} {problem.remedy}")
     if number is not None:
@@ -107,8 +107,8 @@ def start_together(request: Request) -> Response:
 @route("/connections/{connection}/test/progress", "GET")
 def progress_together(request: Request) -> Response:
     """Lets the browser load the page again once no test is under way; 204 before that."""
-    with database(request).begin() as opened:
-        newest = connection_tests.newest(opened, connection_of(request, opened).id)
+    with database(request).begin() as conn:
+        newest = connection_tests.newest(conn, connection_of(request, conn).id)
     going = any(test.ended_at is None for test in newest.values())
     return Response(status_code=204) if going else Response(headers=LOAD_AGAIN)
 
@@ -116,10 +116,10 @@ def progress_together(request: Request) -> Response:
 @route("/connections/{connection}/test", "GET")
 def together(request: Request, error: str = "") -> Response:
     """The schools of a connection that have no green test, and the results of a test of all of them."""
-    with database(request).begin() as opened:
-        connection = connection_of(request, opened)
-        newest = connection_tests.newest(opened, connection.id)
-        schools = tenants.schools_of(opened, connection.id)
+    with database(request).begin() as conn:
+        connection = connection_of(request, conn)
+        newest = connection_tests.newest(conn, connection.id)
+        schools = tenants.schools_of(conn, connection.id)
     lines = [
         (school, last_test(school), newest.get(school.id), tested_school(school.test["items"]) if school.test else "")
         for school in schools

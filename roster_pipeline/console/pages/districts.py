@@ -45,13 +45,13 @@ def show_overview(request: Request) -> Response:
     who, sent, now = viewer(request), list_filter(request, "q", "state", address="/"), datetime.now(UTC)
     state = sent["state"] if sent["state"] in (*school_overview.STATES, "attention", "quiet") else ""
     filters = replace(sent, fields={"q": sent["q"][:LONGEST_SEARCH], "state": state})
-    with database(request).begin() as opened:
+    with database(request).begin() as conn:
         found = school_overview.overview(
-            opened, everyone=who.operator, districts=who.districts, schools=who.schools, search=filters["q"],
+            conn, everyone=who.operator, districts=who.districts, schools=who.schools, search=filters["q"],
             state=state or None, limit=ROWS, offset=filters.offset,
         )  # fmt: skip
-        districts = tenants.list_districts(opened) if who.may_give_access else []
-        problems = alerts.of_installation(opened) if who.operator else []
+        districts = tenants.list_districts(conn) if who.may_give_access else []
+        problems = alerts.of_installation(conn) if who.operator else []
     return page(
         request,
         "overview.html",
@@ -67,13 +67,13 @@ def show_overview(request: Request) -> Response:
 @route("/districts/{key}", "GET")
 def show(request: Request) -> Response:
     now = datetime.now(UTC)
-    with database(request).begin() as opened:
-        district = district_of(request, opened, request.path_params["key"])
-        connections = school_overview.connections(opened, district.id)
-        attention = school_overview.overview(opened, districts=[district.id], state="attention", limit=SHOWN)
-        weeks = school_history.year(opened, district_id=district.id)
-        zone = tenants.usual_time_zone(opened, [district.id]) or "UTC"
-        names = tenants.school_names(opened, [district.id], limit=1000)
+    with database(request).begin() as conn:
+        district = district_of(request, conn, request.path_params["key"])
+        connections = school_overview.connections(conn, district.id)
+        attention = school_overview.overview(conn, districts=[district.id], state="attention", limit=SHOWN)
+        weeks = school_history.year(conn, district_id=district.id)
+        zone = tenants.usual_time_zone(conn, [district.id]) or "UTC"
+        names = tenants.school_names(conn, [district.id], limit=1000)
     under = {one.id: [school for school in attention.page if school.connection_id == one.id] for one in connections}
     return page(
         request,
@@ -116,14 +116,14 @@ def add_district(request: Request) -> Response:
         errors["key"] = KEY_WORDS
     if not errors:
         try:
-            with database(request).begin() as opened:
+            with database(request).begin() as conn:
                 managers = [access_changes.address(email) for email in addresses(values.get("managers", ""))]
-                row = tenant_changes.add_district(opened, key, values["name"])
-                audit.record(opened, who.email, "district added", district_id=row.id)
+                row = tenant_changes.add_district(conn, key, values["name"])
+                audit.record(conn, who.email, "district added", district_id=row.id)
                 for email in dict.fromkeys(managers):
-                    access_changes.grant(opened, email, Place(district_id=row.id), who=who.email)
+                    access_changes.grant(conn, email, Place(district_id=row.id), who=who.email)
                     url = request.app.state.config.url
-                    access_changes.invite(opened, email, [row.name], console_url=url, path="/schools/new")
+                    access_changes.invite(conn, email, [row.name], console_url=url, path="/schools/new")
         except tenant_changes.KeyTaken:
             errors["key"] = TAKEN
         except access_changes.NoAddress as problem:
@@ -138,10 +138,10 @@ def add_district(request: Request) -> Response:
 @route("/districts/{key}/sync", "POST")
 def sync(request: Request) -> Response:
     """Sync the schools of a connection that fail or are silent."""
-    with database(request).begin() as opened:
-        district, connection_id = _connection_of(request, opened)
-        keys = school_overview.schools_in_state(opened, district.id, connection_id, NOT_WELL)
-        schools = [tenants.get_school(opened, key) for key in keys[:MOST_SYNCS]]
+    with database(request).begin() as conn:
+        district, connection_id = _connection_of(request, conn)
+        keys = school_overview.schools_in_state(conn, district.id, connection_id, NOT_WELL)
+        schools = [tenants.get_school(conn, key) for key in keys[:MOST_SYNCS]]
     config: Config = request.app.state.config
     asked, going = launch_all(
         database(request), schools, who=viewer(request).email, slots=config.runs, minutes=config.run_minutes
@@ -159,9 +159,9 @@ def sync(request: Request) -> Response:
 @route("/districts/{key}/resume", "POST")
 def resume(request: Request) -> Response:
     """Let the paused schools of a connection run by themselves again."""
-    with database(request).begin() as opened:
-        district, connection_id = _connection_of(request, opened)
-        keys = school_overview.schools_in_state(opened, district.id, connection_id, ("paused", "resting", "failing"))
+    with database(request).begin() as conn:
+        district, connection_id = _connection_of(request, conn)
+        keys = school_overview.schools_in_state(conn, district.id, connection_id, ("paused", "resting", "failing"))
     who, resume_one = viewer(request).email, school_changes.resume_school
     done = sum(database(request).call(resume_one, key, who=who) for key in keys)  # each alone: locks no two schools
     message = f"{counted(done, 'school runs', 'schools run')} by {'itself' if done == 1 else 'themselves'} again."
@@ -170,11 +170,11 @@ def resume(request: Request) -> Response:
 
 @route("/districts/{key}/connections/remove", "POST")
 def remove(request: Request) -> Response:
-    with database(request).begin() as opened:
-        district, _ = _connection_of(request, opened)
+    with database(request).begin() as conn:
+        district, _ = _connection_of(request, conn)
         key = str(form(request)["connection"])
         try:
-            remove_connection(opened, key, who=viewer(request).email)
+            remove_connection(conn, key, who=viewer(request).email)
             message = f"The connection {key} was removed."
         except tenant_changes.ConnectionInUse as problem:
             message = f"{problem.message} {problem.remedy}"
@@ -185,12 +185,12 @@ def remove(request: Request) -> Response:
 def pause(request: Request) -> Response:
     """Let the schedule start no school of the district before a day."""
     sent = texts(request)
-    with database(request).begin() as opened:
-        district = district_of(request, opened, request.path_params["key"])
+    with database(request).begin() as conn:
+        district = district_of(request, conn, request.path_params["key"])
         try:
             until = day_of(sent.get("until", ""), "until")
             given = {"who": viewer(request).email, "reason": sent.get("reason", "")}
-            school_changes.pause(opened, until, district=district.key, **given)
+            school_changes.pause(conn, until, district=district.key, **given)
         except FieldError as problem:
             return redirect(request, f"/districts/{district.key}", message=f"Not paused. {problem.message}")
     return redirect(
@@ -201,9 +201,9 @@ def pause(request: Request) -> Response:
 @route("/districts/{key}/pause/end", "POST")
 def resume_all(request: Request) -> Response:
     """End the pause of the district."""
-    with database(request).begin() as opened:
-        district = district_of(request, opened, request.path_params["key"])
-        done = school_changes.resume_district(opened, district.key, who=viewer(request).email)
+    with database(request).begin() as conn:
+        district = district_of(request, conn, request.path_params["key"])
+        done = school_changes.resume_district(conn, district.key, who=viewer(request).email)
     message = "The schools run by themselves again." if done else "The district was not paused."
     return redirect(request, f"/districts/{district.key}", message=message)
 
@@ -212,10 +212,10 @@ def resume_all(request: Request) -> Response:
 def set_defaults(request: Request) -> Response:
     """New schools begin with the settings of a school of the district, or with the standard ones."""
     key, who = texts(request).get("pattern", ""), viewer(request).email
-    with database(request).begin() as opened:
-        district = district_of(request, opened, request.path_params["key"])
-        settings = _pattern(opened, district, key).settings if key else None
-        school_changes.set_school_defaults(opened, district.key, settings, who=who)
+    with database(request).begin() as conn:
+        district = district_of(request, conn, request.path_params["key"])
+        settings = _pattern(conn, district, key).settings if key else None
+        school_changes.set_school_defaults(conn, district.key, settings, who=who)
     message = "New schools begin with these settings." if key else "New schools begin with the standard settings."
     return redirect(request, f"/districts/{district.key}#defaults", message=message)
 
@@ -227,16 +227,16 @@ def _operator(request: Request) -> Account:
     return who
 
 
-def _pattern(opened: Connection, district: tenants.DistrictRow, key: str) -> tenants.SchoolRow:
-    school = tenants.get_school(opened, key)
+def _pattern(conn: Connection, district: tenants.DistrictRow, key: str) -> tenants.SchoolRow:
+    school = tenants.get_school(conn, key)
     if school.district_id != district.id:
         raise nothing_here()
     return school
 
 
-def _connection_of(request: Request, opened: Connection) -> tuple[tenants.DistrictRow, int]:
-    district = district_of(request, opened, request.path_params["key"])
-    connection = tenants.get_connection(opened, str(form(request).get("connection", "")))
+def _connection_of(request: Request, conn: Connection) -> tuple[tenants.DistrictRow, int]:
+    district = district_of(request, conn, request.path_params["key"])
+    connection = tenants.get_connection(conn, str(form(request).get("connection", "")))
     if connection.district_id != district.id:
         raise nothing_here()
     return district, connection.id

@@ -48,12 +48,12 @@ def announce_leavers(request: Request) -> Response:
     """Announce the people of a typed or an uploaded list."""
     sent = form(request)
     values = {name: str(sent.get(name, "")) for name in ("people", "day", "reason")}
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
         try:
             leaves = day_of(values["day"], "day")
             done = decisions.announce(
-                opened, school, values["people"], leaves, who=viewer(request).email, reason=values["reason"]
+                conn, school, values["people"], leaves, who=viewer(request).email, reason=values["reason"]
             )
         except FieldError as problem:
             return show_leavers(request, values, {problem.field: problem.message})
@@ -67,9 +67,9 @@ def announce_leavers(request: Request) -> Response:
 def withdraw_leavers(request: Request) -> Response:
     """Take announcements back."""
     chosen = plain_numbers(request, "person")
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        done = lasting_decisions.withdraw_leavers(opened, school, chosen, viewer(request).email)
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        done = lasting_decisions.withdraw_leavers(conn, school, chosen, viewer(request).email)
     message = f"{counted(done, 'announcement was', 'announcements were')} taken back."
     return redirect(request, f"/schools/{school.key}/leavers", message=message)
 
@@ -83,9 +83,9 @@ def show_leavers(
 ) -> Response:
     """The list, and the form to add to it. done: the result of an announcement, if it needs explaining."""
     filters = list_filter(request)
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        leavers = lasting_decisions.leavers_of_school(opened, school.id, limit=ROWS, offset=filters.offset)
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        leavers = lasting_decisions.leavers_of_school(conn, school.id, limit=ROWS, offset=filters.offset)
     return page(
         request,
         "leavers.html",
@@ -122,13 +122,13 @@ def _page_of(
     request: Request, *, districts: Collection[int] | None = None, school: SchoolRow | None = None
 ) -> Response:
     filters = list_filter(request, "what")
-    with database(request).begin() as opened:
+    with database(request).begin() as conn:
         entries = audit.search(
-            opened, districts=districts, school_id=school.id if school else None, what=filters["what"],
+            conn, districts=districts, school_id=school.id if school else None, what=filters["what"],
             words=filters.words, limit=ROWS + 1, offset=filters.offset,
         )  # fmt: skip
-        kinds = audit.kinds(opened, districts, school.id if school else None)
-        zone = school.settings.time_zone if school else zone_of(viewer(request), opened)
+        kinds = audit.kinds(conn, districts, school.id if school else None)
+        zone = school.settings.time_zone if school else zone_of(viewer(request), conn)
     return page(
         request,
         "school_audit.html" if school else "audit.html",
@@ -174,20 +174,20 @@ def _plain(value: Any) -> str:
 def show(request: Request) -> Response:
     """The state of the school, and its history. `before` is the place where the page begins."""
     now = datetime.now(UTC)
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        current = school_overview.school_status(opened, school.id)
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        current = school_overview.school_status(conn, school.id)
         before = request.query_params.get("before")
         try:
-            entries = school_history(opened, school.id, before=before, limit=PAGE + 1)
+            entries = school_history(conn, school.id, before=before, limit=PAGE + 1)
         except ValueError:
             raise nothing_here() from None
-        holds = approvals.held(opened, school_id=school.id) if current.held else []
-        alerts = alerts_of(opened, school.id, school.connection.id)
-        steps = school_status.first_steps(opened, school)
-        people = people_by_role(opened, school.district_id, school.id)
-        weeks = year(opened, school_id=school.id) if not before else []
-        leavers = lasting_decisions.leavers_of_school(opened, school.id, limit=1)
+        holds = approvals.held(conn, school_id=school.id) if current.held else []
+        alerts = alerts_of(conn, school.id, school.connection.id)
+        steps = school_status.first_steps(conn, school)
+        people = people_by_role(conn, school.district_id, school.id)
+        weeks = year(conn, school_id=school.id) if not before else []
+        leavers = lasting_decisions.leavers_of_school(conn, school.id, limit=1)
     shown = entries[:PAGE]
     decidable = any(hold.overridable for hold in holds)
     pageless = ("failure", "canceled") if viewer(request).operator else ()  # the page of a sync has the link to its run
@@ -227,10 +227,10 @@ def show(request: Request) -> Response:
 @route("/schools/{key}/resume", "POST")
 def resume(request: Request) -> Response:
     """Let a paused school run by itself again."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        done = resume_school(opened, school.key, who=viewer(request).email)
-        after = school_of(request, opened)
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        done = resume_school(conn, school.key, who=viewer(request).email)
+        after = school_of(request, conn)
     message = "The school runs by itself again, from its next sync time on." if done else "The school was not paused."
     if after.paused_until and after.paused_until > datetime.now(UTC).astimezone(after.settings.zone).date():
         message = f"The whole district is paused until {day(after.paused_until)}. Its manager can end that."
@@ -241,11 +241,11 @@ def resume(request: Request) -> Response:
 def pause_until(request: Request) -> Response:
     """Let the schedule start the school only from a day on."""
     sent = texts(request)
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
         try:
             until = day_of(sent.get("until", ""), "until")
-            pause(opened, until, school=school.key, who=viewer(request).email, reason=sent.get("reason", ""))
+            pause(conn, until, school=school.key, who=viewer(request).email, reason=sent.get("reason", ""))
         except FieldError as problem:
             return redirect(request, f"/schools/{school.key}", message=f"Not paused. {problem.message}")
     return redirect(

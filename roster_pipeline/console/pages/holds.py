@@ -48,8 +48,8 @@ from roster_pipeline.vocabulary import counted, day, reason_problem
 @route("/schools/{key}/plans/{plan_id}/exempt", "POST")
 def exempt(request: Request) -> Response:
     """Take the chosen rows out of the plan that the person looked at. No later sync makes these changes either."""
-    with database(request).begin() as opened:
-        school, plan = plan_of(request, opened)
+    with database(request).begin() as conn:
+        school, plan = plan_of(request, conn)
     reason, rows = reason_of(request), plain_numbers(request, "row")
     error = reason_problem(reason) or ("" if rows else "Choose the rows to leave out, in the list above.")
     if error:
@@ -68,13 +68,13 @@ def exempt(request: Request) -> Response:
 @route("/schools/{key}/limits", "POST")
 def raise_limit(request: Request) -> Response:
     sent = texts(request)
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
         try:
             until, name = day_of(sent.get("until", ""), "until"), sent.get("limit", "")
             value = limit_of(sent.get("value", ""), school.settings.guards, name)
             given = {"who": viewer(request).email, "reason": sent.get("reason", "")}
-            decisions.raise_limit(opened, school.key, name, value, until, **given)
+            decisions.raise_limit(conn, school.key, name, value, until, **given)
         except FieldError as problem:
             return of_school(request, status=400, errors={problem.field: problem.message}, decision="raise")
     message = f"The limit is higher until {day(until)}, this day included. The next sync uses it."
@@ -83,9 +83,9 @@ def raise_limit(request: Request) -> Response:
 
 @route("/schools/{key}/limits/end", "POST")
 def lower_limits(request: Request) -> Response:
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        decisions.lower_limits(opened, school.key, who=viewer(request).email)
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        decisions.lower_limits(conn, school.key, who=viewer(request).email)
     return redirect(request, f"/schools/{school.key}/holds", message="The limits of the settings count again.")
 
 
@@ -148,9 +148,9 @@ def _parts(request: Request) -> list[approvals.Part] | None:
 
 def decide(request: Request, decision: str) -> Response:
     """Approve the held rows of the plan that the person looked at, discard it, or relink its people."""
-    with database(request).begin() as opened:
-        school, plan = plan_of(request, opened)
-        manager = decides_as_manager(viewer(request), opened, school, plan.id)
+    with database(request).begin() as conn:
+        school, plan = plan_of(request, conn)
+        manager = decides_as_manager(viewer(request), conn, school, plan.id)
     reason, parts = reason_of(request), _parts(request)
     error = reason_problem(reason) or ("Choose what to approve." if decision == "approve" and parts == [] else "")
     errors = {"reason": error} if error else {}
@@ -161,22 +161,22 @@ def decide(request: Request, decision: str) -> Response:
     if errors:
         return of_school(request, status=400, errors=errors, decision=decision)
     given: dict[str, Any] = {"who": viewer(request).email, "reason": reason, "plan_hash": _hash(request)}
-    home, opened_again = f"/schools/{school.key}", database(request)
+    home, db = f"/schools/{school.key}", database(request)
     try:
         if decision == "discard":
-            decisions.discard(opened_again, school.key, plan.id, **given)
+            decisions.discard(db, school.key, plan.id, **given)
             message = (
                 f"Plan {plan.id} was discarded. None of its held changes is applied. The next sync makes a new plan."
             )
             return redirect(request, f"{home}/plans/{plan.id}", message=message)
         if decision == "approve":
-            result = decisions.approve(opened_again, school.key, plan.id, manager=manager, parts=parts, **given)
+            result = decisions.approve(db, school.key, plan.id, manager=manager, parts=parts, **given)
         else:
-            result = decisions.relink(opened_again, school.key, plan.id, **given)
+            result = decisions.relink(db, school.key, plan.id, **given)
     except approvals.ManagerDecides as problem:
         return refused(request, school, plan, str(problem))
     except (approvals.PlanChanged, approvals.NothingHeld, approvals.NotOverridable) as problem:
-        return _not_decided(request, opened_again, school, plan, decision, problem)
+        return _not_decided(request, db, school, plan, decision, problem)
     except SyncError as problem:
         return refused(request, school, plan, problem.message)
     return redirect(request, f"{home}/syncs/{result.sync_id}", message=_message_of(decision, plan, result))
@@ -199,12 +199,12 @@ def _message_of(decision: str, plan: plans.PlanRow, result: SyncResult) -> str:
 
 
 def _not_decided(
-    request: Request, opened_again: Database, school: SchoolRow, plan: plans.PlanRow, decision: str, problem: Exception
+    request: Request, db: Database, school: SchoolRow, plan: plans.PlanRow, decision: str, problem: Exception
 ) -> Response:
     """The plan is no longer open: a second click leads where the first did, all else is refused."""
     home = f"/schools/{school.key}"
-    with opened_again.begin() as opened:
-        now, done = plans.get(opened, plan.id), held_plans.sync_after(opened, plan.id)
+    with db.begin() as conn:
+        now, done = plans.get(conn, plan.id), held_plans.sync_after(conn, plan.id)
     if decision == "discard" and now.state == "discarded":
         return redirect(request, f"{home}/plans/{plan.id}", message=f"Plan {plan.id} was discarded already.")
     same = str(form(request).get("hash", "")) == now.hash
@@ -223,22 +223,22 @@ def of_school(
     request: Request, *, status: int = 200, errors: Mapping[str, str] = NOTHING, decision: str = ""
 ) -> Response:
     """The held changes with the rows; a POST searches them. errors, decision: of a form, which is shown again."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        holds = approvals.held(opened, school_id=school.id)
-        plan = plans.get(opened, holds[0].plan_id) if holds else None
-        newest = plans.latest(opened, school.id)
-        manager = plan is None or decides_as_manager(viewer(request), opened, school, plan.id)
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        holds = approvals.held(conn, school_id=school.id)
+        plan = plans.get(conn, holds[0].plan_id) if holds else None
+        newest = plans.latest(conn, school.id)
+        manager = plan is None or decides_as_manager(viewer(request), conn, school, plan.id)
         explanation = hold_explanation_of((vars(hold) for hold in holds), manager=manager)
         rows = events = None
         links = 0
         if plan is not None:
             address = f"/schools/{school.key}/holds"
             kinds = [(kind.role, kind.action) for kind in explanation.kinds]
-            rows = rows_of(request, opened, school, plan, address=address, kinds=kinds)
-            events = held_plans.timeline(opened, plan)
-            links = plan_rows.new_links(opened, plan.id) if explanation.rekeyed else 0
-        exempted = lasting_decisions.exemptions_of_school(opened, school.id)
+            rows = rows_of(request, conn, school, plan, address=address, kinds=kinds)
+            events = held_plans.timeline(conn, plan)
+            links = plan_rows.new_links(conn, plan.id) if explanation.rekeyed else 0
+        exempted = lasting_decisions.exemptions_of_school(conn, school.id)
     return page(
         request, "school_holds.html", status=status, school=school, tab="holds", plan=plan, newest=newest,
         explanation=explanation, decisions=_offered(explanation, links), typed=explanation.archivals() > MOST_UNTYPED,

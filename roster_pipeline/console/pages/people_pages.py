@@ -56,12 +56,12 @@ WITHOUT_PLACE = {
 @route("/schools/{key}/people", "GET", "POST")
 def of_school(request: Request) -> Response:
     """People of one school. A POST searches them."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
         everything = viewer(request).may_manage(school.district_id)
         wanted = PeopleFilter(school.district_id, (school.id,), everything=everything)
-        context = _listed(request, opened, wanted)
-        in_conflict = possible_duplicates.count_conflicts(opened, plans.latest(opened, school.id, dry_run=True))
+        context = _listed(request, conn, wanted)
+        in_conflict = possible_duplicates.count_conflicts(conn, plans.latest(conn, school.id, dry_run=True))
     return page(request, "school_people.html", school=school, tab="people", conflicts=in_conflict, **context)
 
 
@@ -69,18 +69,18 @@ def of_school(request: Request) -> Response:
 def of_all_schools(request: Request) -> Response:
     """People of all schools of the viewer in a district. A POST searches them. Who has one school sees its page."""
     who = viewer(request)
-    with database(request).begin() as opened:
+    with database(request).begin() as conn:
         own = [
             school
-            for school in tenants.schools_by_id(opened, who.schools).values()
+            for school in tenants.schools_by_id(conn, who.schools).values()
             if not who.may_manage(school.district_id)
         ]
         if len(own) == 1 and not who.may_give_access:
             return RedirectResponse(f"/schools/{own[0].key}/people", 303)
-        district, districts = _chosen(request, opened, {school.district_id for school in own})
+        district, districts = _chosen(request, conn, {school.district_id for school in own})
         manages = who.may_manage(district.id)
         schools = None if manages else tuple(school.id for school in own if school.district_id == district.id)
-        context = _listed(request, opened, PeopleFilter(district.id, schools, everything=manages))
+        context = _listed(request, conn, PeopleFilter(district.id, schools, everything=manages))
     return page(request, "people.html", district=district, districts=districts, manages=manages, **context)
 
 
@@ -119,18 +119,18 @@ def add(request: Request) -> Response:
     return redirect(request, f"/people/{number}", message=entered)
 
 
-def _chosen(request: Request, opened: Connection, more: Collection[int] = ()) -> tuple[DistrictRow, list[DistrictRow]]:
+def _chosen(request: Request, conn: Connection, more: Collection[int] = ()) -> tuple[DistrictRow, list[DistrictRow]]:
     """The district asked for, else the first, and all the viewer may choose: managed ones and `more`. Raises 404."""
     key = list_filter(request, "district")["district"]
     may = viewer(request).may_manage
-    districts = [row for row in tenants.list_districts(opened) if may(row.id) or row.id in more]
+    districts = [row for row in tenants.list_districts(conn) if may(row.id) or row.id in more]
     district = next((row for row in districts if key in ("", row.key)), None)
     if district is None:
         raise nothing_here()
     return district, districts
 
 
-def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[str, Any]:
+def _listed(request: Request, conn: Connection, scope: PeopleFilter) -> dict[str, Any]:
     filters = list_filter(request, *FIELDS)
     wanted = replace(
         scope,
@@ -141,19 +141,19 @@ def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[s
         source=_one_of(Source, filters["source"]),
         mark=_one_of(Mark, filters["mark"]),
     )
-    rows = people_list.people(opened, wanted, limit=ROWS, offset=filters.offset)
-    grades = people_list.grades(opened, scope)
-    by_role = people_list.active_by_role(opened, scope)
+    rows = people_list.people(conn, wanted, limit=ROWS, offset=filters.offset)
+    grades = people_list.grades(conn, scope)
+    by_role = people_list.active_by_role(conn, scope)
     archived = 0
     if filters.words and not rows and wanted.status == "active":
-        archived = people_list.count(opened, replace(wanted, status="archived"))
+        archived = people_list.count(conn, replace(wanted, status="archived"))
     absent = []
     if filters.words and (scope.schools or not rows):  # the plans of a whole district are read only if nobody fits
-        absent = _absent(opened, wanted)
+        absent = _absent(conn, wanted)
     return {
         "archived": archived,
         "absent": absent,
-        "listed": Listed(filters, list(rows), people_list.count(opened, wanted)),
+        "listed": Listed(filters, list(rows), people_list.count(conn, wanted)),
         "by_role": {name: by_role[name] for name in ROLE_ORDER if by_role.get(name)},
         "choices": {
             "role": [("", "Any"), *((name, role(name)) for name in ROLE_ORDER)],
@@ -190,12 +190,12 @@ def _one_of(kind: Any, value: str) -> Any:
 def conflicts_of_school(request: Request) -> Response:
     """The conflicts of the newest plan, which may be the plan of a dry run."""
     who, filters = viewer(request), list_filter(request, at_once=AT_ONCE)
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        plan = plans.latest(opened, school.id, dry_run=True)
-        total, found = possible_duplicates.count_conflicts(opened, plan), []
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        plan = plans.latest(conn, school.id, dry_run=True)
+        total, found = possible_duplicates.count_conflicts(conn, plan), []
         if plan is not None and total:
-            found = possible_duplicates.conflicts(opened, school, plan, who, limit=AT_ONCE, offset=filters.offset)
+            found = possible_duplicates.conflicts(conn, school, plan, who, limit=AT_ONCE, offset=filters.offset)
     listed = Listed(filters, list(found), total)
     return page(request, "conflicts.html", school=school, tab="people", plan=plan, listed=listed)
 
@@ -204,10 +204,10 @@ def conflicts_of_school(request: Request) -> Response:
 def conflicts_of_district(request: Request) -> Response:
     """The conflicts in the newest plans of a district's schools, for those who manage it."""
     who, filters = viewer(request), list_filter(request, "district", at_once=AT_ONCE)
-    with database(request).begin() as opened:
-        district, _ = _chosen(request, opened)
+    with database(request).begin() as conn:
+        district, _ = _chosen(request, conn)
         found, total = possible_duplicates.conflicts_of_district(
-            opened, district.id, who, limit=AT_ONCE, offset=filters.offset
+            conn, district.id, who, limit=AT_ONCE, offset=filters.offset
         )
     return page(request, "district_conflicts.html", district=district, listed=Listed(filters, list(found), total))
 
@@ -217,11 +217,11 @@ def conflicts_of_district(request: Request) -> Response:
 def duplicates(request: Request) -> Response:
     """Possible duplicates with somebody of one school, or of a district for those who manage it."""
     who, filters = viewer(request), list_filter(request, "said", "district", at_once=AT_ONCE)
-    with database(request).begin() as opened:
-        school = school_of(request, opened) if "key" in request.path_params else None
-        place = school or _chosen(request, opened)[0]
+    with database(request).begin() as conn:
+        school = school_of(request, conn) if "key" in request.path_params else None
+        place = school or _chosen(request, conn)[0]
         found = possible_duplicates.possible_duplicates(
-            opened, school.district_id if school else place.id, who, school_id=school.id if school else None,
+            conn, school.district_id if school else place.id, who, school_id=school.id if school else None,
             distinct=filters["said"] == "two", limit=AT_ONCE, offset=filters.offset,
         )  # fmt: skip
     return page(
@@ -241,7 +241,7 @@ def beside(request: Request) -> Response:
     who, one = viewer(request), number_of(request, "person_id")
     typed = request.query_params.get("other", "").strip()
     other = plain_number(typed)
-    with database(request).begin() as opened:
-        find(opened, one, who)
-        pairs = [possible_duplicates.pair_of(opened, one, other, who)] if typed and other != one else []
+    with database(request).begin() as conn:
+        find(conn, one, who)
+        pairs = [possible_duplicates.pair_of(conn, one, other, who)] if typed and other != one else []
     return page(request, "duplicates.html", pairs=pairs, single=one)

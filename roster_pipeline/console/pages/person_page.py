@@ -37,7 +37,7 @@ LIST = re.compile(r"/(schools/[a-z0-9-]+|people)/(conflicts|duplicates)(\?[a-z0-
 class Sent:
     """A form about a person whom the sender may see. other: the second person of a form about two, else 0."""
 
-    opened: Connection
+    conn: Connection
     view: person_view.PersonView
     given: Mapping[str, str]
     who: Account
@@ -46,7 +46,7 @@ class Sent:
     @property
     def whom(self) -> tuple[Connection, int, int]:
         """The first arguments of every change: the database, the district and the person."""
-        return self.opened, *_of(self.view)
+        return self.conn, *_of(self.view)
 
     @property
     def by(self) -> dict[str, Any]:
@@ -61,32 +61,32 @@ Act = Callable[[Sent], str]
 def show(request: Request) -> Response:
     """The person's page. If the person was merged into another person, the page of that person."""
     asked = request.query_params.get("asked", "")
-    with database(request).begin() as opened:
-        now = members.merged_into(opened, number_of(request, "person_id"))
+    with database(request).begin() as conn:
+        now = members.merged_into(conn, number_of(request, "person_id"))
         if now is not None:
-            person_view.find(opened, now, viewer(request))
+            person_view.find(conn, now, viewer(request))
             return RedirectResponse(f"/people/{now}", 303)
     return page_of_person(request, asked=plain_number(asked))
 
 
 def page_of_person(request: Request, *, status: int = 200, error: str = "", asked: int = 0) -> Response:
     who = viewer(request)
-    with database(request).begin() as opened:
-        view = view_of(request, opened)
-        of_sis, events = person_view.records(opened, view), person_view.history(opened, view)
+    with database(request).begin() as conn:
+        view = view_of(request, conn)
+        of_sis, events = person_view.records(conn, view), person_view.history(conn, view)
         connections = sorted({school.connection.key for school in view.schools.values()})
         if view.manages:
-            rows = tenants.list_connections(opened)
+            rows = tenants.list_connections(conn)
             connections = sorted(row.key for row in rows if row.district_id == view.person.district_id)
         context = {
             "records": of_sis,
             "fields": person_view.field_lines(view, of_sis),
-            "asked": person_view.person_plan(opened, view, asked) if asked else None,
-            "planned": person_view.planned(opened, view, events),
+            "asked": person_view.person_plan(conn, view, asked) if asked else None,
+            "planned": person_view.planned(conn, view, events),
             "events": events,
-            "leaving": person_view.leaving(opened, view, datetime.now(UTC).date()),
+            "leaving": person_view.leaving(conn, view, datetime.now(UTC).date()),
             "connections": connections,
-            "merges": merges_of(opened, *_of(view)),
+            "merges": merges_of(conn, *_of(view)),
         }
     school = next(iter(view.schools.values()), None)
     return page(
@@ -95,9 +95,9 @@ def page_of_person(request: Request, *, status: int = 200, error: str = "", aske
     )  # fmt: skip
 
 
-def view_of(request: Request, opened: Connection) -> person_view.PersonView:
+def view_of(request: Request, conn: Connection) -> person_view.PersonView:
     """The person in the path. Raises UnknownPerson if the viewer may not see them."""
-    return person_view.find(opened, number_of(request, "person_id"), viewer(request))
+    return person_view.find(conn, number_of(request, "person_id"), viewer(request))
 
 
 def _changing(act: Act, *, shared: bool = True, two: bool = False) -> Callable[[Request], Response]:
@@ -109,16 +109,16 @@ def _changing(act: Act, *, shared: bool = True, two: bool = False) -> Callable[[
         other = plain_number(given.get("other", "")) if two else 0
         if two and other in (0, number_of(request, "person_id")):
             raise nothing_here()
-        with database(request).begin() as opened:
-            view = view_of(request, opened)
-            second = person_view.find(opened, other, who) if two else view
+        with database(request).begin() as conn:
+            view = view_of(request, conn)
+            second = person_view.find(conn, other, who) if two else view
         if shared and not (view.may_change and second.may_change):
             raise HTTPException(403, OF_A_MANAGER)
         if error := reason_problem(given["reason"]):
             return page_of_person(request, status=400, error=error)
         try:
-            with database(request).begin() as opened:
-                message = act(Sent(opened, view_of(request, opened), given, who, other))
+            with database(request).begin() as conn:
+                message = act(Sent(conn, view_of(request, conn), given, who, other))
         except NotAMember as problem:  # a second click, or somebody else was faster
             message = problem.message
         except DirectoryError as problem:
@@ -134,13 +134,13 @@ def _changing(act: Act, *, shared: bool = True, two: bool = False) -> Callable[[
 
 def _set_archived(sent: Sent, archived: bool) -> str:
     school = school_of_form(sent.view, sent.given)
-    return person_changes.set_archived(sent.opened, school, sent.view.person.id, archived, **sent.by)
+    return person_changes.set_archived(sent.conn, school, sent.view.person.id, archived, **sent.by)
 
 
 def _record(change: Callable[..., str], *, theirs: bool = False) -> Act:
     def act(sent: Sent) -> str:
         key, record = _record_of(sent, theirs=theirs)
-        return change(sent.opened, key, sent.view.person.id, record, **sent.by)
+        return change(sent.conn, key, sent.view.person.id, record, **sent.by)
 
     return act
 
@@ -152,7 +152,7 @@ def _edit(sent: Sent) -> str:
 
 def _undo(sent: Sent) -> str:
     number = plain_number(sent.given.get("edit", ""))
-    for event in person_view.history(sent.opened, sent.view):
+    for event in person_view.history(sent.conn, sent.view):
         if event.edit is not None and event.edit.entry.id == number:
             if not event.may_undo:
                 raise HTTPException(403, OF_A_MANAGER)
@@ -163,7 +163,7 @@ def _undo(sent: Sent) -> str:
 def _merge(sent: Sent) -> str:
     one, other = sent.view.person.id, sent.other
     kept, gone = (other, one) if sent.given.get("keep") == str(other) else (one, other)
-    return possible_duplicates.merge(sent.opened, sent.view.person.district_id, kept, gone, **sent.by)
+    return possible_duplicates.merge(sent.conn, sent.view.person.district_id, kept, gone, **sent.by)
 
 
 @route("/people/{person_id}/erase", "POST")
@@ -172,8 +172,8 @@ def erase(request: Request) -> Response:
     who = viewer(request)
     if not who.operator:
         raise nothing_here()
-    with database(request).begin() as opened:
-        view = view_of(request, opened)
+    with database(request).begin() as conn:
+        view = view_of(request, conn)
     reason, typed = reason_of(request), texts(request).get("number", "").strip()
     if error := reason_problem(reason):
         return page_of_person(request, status=400, error=error)
@@ -198,15 +198,15 @@ def school_of_form(view: person_view.PersonView, given: Mapping[str, str]) -> st
 def _record_of(sent: Sent, *, theirs: bool = False) -> tuple[str, str]:
     """Connection and sourcedId of the form. theirs: an owner may only name a record of their schools, or they could
     read what the SIS says of somebody else's pupil. Raises HTTPException 404, 403."""
-    view, given, opened = sent.view, sent.given, sent.opened
+    view, given, conn = sent.view, sent.given, sent.conn
     key, record = given.get("connection", ""), given.get("sourced_id", "").strip()
-    rows = {row.key: row for row in tenants.list_connections(opened) if row.district_id == view.person.district_id}
+    rows = {row.key: row for row in tenants.list_connections(conn) if row.district_id == view.person.district_id}
     if key not in rows:
         raise nothing_here()
     linked = any((each["connection"], each["sourced_id"]) == (key, record) for each in view.person.links)
     if theirs and not view.manages and not linked:
         schools = [school.id for school in view.schools.values() if school.connection.key == key]
-        if not rosters.has_record(opened, schools, record):
+        if not rosters.has_record(conn, schools, record):
             raise HTTPException(403, NOT_YOURS)
     return key, record
 

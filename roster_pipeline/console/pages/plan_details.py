@@ -51,13 +51,13 @@ MOST_UNTYPED = 50
 
 @route("/schools/{key}/plans/{plan_id}", "GET", "POST")
 def show(request: Request) -> Response:
-    with database(request).begin() as opened:
-        school, plan = plan_of(request, opened)
-        summary = summary_of(opened, plan)
-        rows = rows_of(request, opened, school, plan, address=f"/schools/{school.key}/plans/{plan.id}")
-        events = held_plans.timeline(opened, plan)
-        why = plan_rows.reasons(opened, plan)
-        manager = decides_as_manager(viewer(request), opened, school, plan.id)
+    with database(request).begin() as conn:
+        school, plan = plan_of(request, conn)
+        summary = summary_of(conn, plan)
+        rows = rows_of(request, conn, school, plan, address=f"/schools/{school.key}/plans/{plan.id}")
+        events = held_plans.timeline(conn, plan)
+        why = plan_rows.reasons(conn, plan)
+        manager = decides_as_manager(viewer(request), conn, school, plan.id)
     counts = _counts(why)
     waiting = (one for one in summary.verdict if one["verdict"] == "hold" and one["rows"] and one["sync_id"] is None)
     return page(
@@ -82,17 +82,17 @@ def show(request: Request) -> Response:
 @route("/schools/{key}/plans/{plan_id}/rows.csv", "GET", "POST")
 def rows_csv(request: Request) -> Response:
     """The rows that the filter chooses, as a file."""
-    with database(request).begin() as opened:
-        school, plan = plan_of(request, opened)
+    with database(request).begin() as conn:
+        school, plan = plan_of(request, conn)
         filters = list_filter(request, *FIELDS)
         wanted = row_filter(filters)
         details: dict[str, Any] = {
             "plan": plan.id,
-            "rows": plan_rows.count(opened, plan, wanted),
+            "rows": plan_rows.count(conn, plan, wanted),
             "searched": bool(filters.words),
         }
         details |= {name: value for name, value in filters.fields.items() if value and name != "sort"}
-        audit.record(opened, viewer(request).email, "plan rows downloaded", school=school, details=details)
+        audit.record(conn, viewer(request).email, "plan rows downloaded", school=school, details=details)
     lines = every_line(database(request), plan, wanted)
     return csv_answer(f"{school.key}-plan-{plan.id}", HEADER, cells(lines))
 
@@ -117,18 +117,18 @@ class Rows:
     manages: bool
 
 
-def plan_of(request: Request, opened: Connection) -> tuple[tenants.SchoolRow, plans.PlanRow]:
+def plan_of(request: Request, conn: Connection) -> tuple[tenants.SchoolRow, plans.PlanRow]:
     """The school and the plan in the path. Raises HTTPException 404, also for a plan of another school."""
-    school = school_of(request, opened)
-    plan = plans.get(opened, number_of(request, "plan_id"))
+    school = school_of(request, conn)
+    plan = plans.get(conn, number_of(request, "plan_id"))
     if plan.school_id != school.id:
         raise nothing_here()
     return school, plan
 
 
-def decides_as_manager(who: Account, opened: Connection, school: tenants.SchoolRow, plan_id: int) -> bool:
+def decides_as_manager(who: Account, conn: Connection, school: tenants.SchoolRow, plan_id: int) -> bool:
     """Whether the viewer may approve findings that need the district's manager, or an owner of all people concerned."""
-    return who.may_manage(school.district_id) or held_plans.has_all_of_them(opened, plan_id, who.schools)
+    return who.may_manage(school.district_id) or held_plans.has_all_of_them(conn, plan_id, who.schools)
 
 
 def row_filter(filters: ListFilter, *, held: bool = False) -> plan_rows.RowFilter:
@@ -150,7 +150,7 @@ def row_filter(filters: ListFilter, *, held: bool = False) -> plan_rows.RowFilte
 
 def rows_of(
     request: Request,
-    opened: Connection,
+    conn: Connection,
     school: tenants.SchoolRow,
     plan: plans.PlanRow,
     *,
@@ -160,7 +160,7 @@ def rows_of(
     """The rows that the request asks for. kinds: role and action of the held rows, if only those are shown."""
     filters = list_filter(request, *FIELDS, address=address)
     wanted = row_filter(filters, held=kinds is not None)
-    found = lines(opened, plan, wanted, limit=ROWS, offset=filters.offset)
+    found = lines(conn, plan, wanted, limit=ROWS, offset=filters.offset)
     if kinds is None:
         actions = [("", "All but unchanged"), (EVERY_ROW, "Every row"), *ACTIONS.items(), (CHECK, "to check")]
         roles = list(ROLE_ORDER)
@@ -169,7 +169,7 @@ def rows_of(
         actions = [("", "All"), *((name, ACTIONS[name]) for name in ACTIONS if name in {of for _, of in listed})]
         roles = [name for name in ROLE_ORDER if name in {of for of, _ in listed}]
     return Rows(
-        listed=Listed(filters, list(found), plan_rows.count(opened, plan, wanted)),
+        listed=Listed(filters, list(found), plan_rows.count(conn, plan, wanted)),
         actions=actions,
         roles=[("", "All"), *((name, role(name)) for name in roles)],
         csv=f"/schools/{school.key}/plans/{plan.id}/rows.csv",
@@ -184,10 +184,10 @@ def every_hold(
     """The plans that wait in all schools that the viewer may see, newest first. errors: by field of the decision."""
     who = viewer(request)
     filters = list_filter(request, "guard", "district", address="/holds")
-    with database(request).begin() as opened:
-        mine = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)] if who.may_give_access else []
+    with database(request).begin() as conn:
+        mine = [row for row in tenants.list_districts(conn) if who.may_manage(row.id)] if who.may_give_access else []
         waiting = held_plans.waiting(
-            opened,
+            conn,
             districts=who.managed,
             schools=None if who.operator else who.schools,
             words=filters.words,
@@ -219,11 +219,11 @@ def decide_several(request: Request) -> Response:
     sent, reason = form(request), reason_of(request)
     decision: Literal["approve", "discard"] = "discard" if sent.get("decision") == "discard" else "approve"
     ticked = sent.getlist("shown" if "all" in sent else "plan")[:ROWS]
-    with database(request).begin() as opened:
-        chosen = [one for each in ticked if (one := _chosen(request, opened, str(each))) is not None]
+    with database(request).begin() as conn:
+        chosen = [one for each in ticked if (one := _chosen(request, conn, str(each))) is not None]
         archivals = 0
         for one in chosen if decision == "approve" else ():
-            holds = approvals.held(opened, plan_id=one.plan_id)
+            holds = approvals.held(conn, plan_id=one.plan_id)
             archivals += hold_explanation_of((vars(hold) for hold in holds), manager=one.manager).archivals()
     error = reason_problem(reason) or ("" if chosen else "Choose the schools to decide about.")
     errors = {"reason": error} if error else {}
@@ -232,22 +232,22 @@ def decide_several(request: Request) -> Response:
     if errors:
         return every_hold(request, status=400, errors=errors, chosen=[one.plan_id for one in chosen])
     done = decisions.decide_each(database(request), chosen, decision=decision, who=viewer(request).email, reason=reason)
-    with database(request).begin() as opened:
-        names = {one.key: tenants.get_school(opened, one.key).name for one in done}
+    with database(request).begin() as conn:
+        names = {one.key: tenants.get_school(conn, one.key).name for one in done}
     return page(request, "holds_decided.html", done=done, names=names, decision=decision)
 
 
-def _chosen(request: Request, opened: Connection, sent: str) -> decisions.Chosen | None:
+def _chosen(request: Request, conn: Connection, sent: str) -> decisions.Chosen | None:
     """A chosen plan from `number hash`. None if it does not belong to a school of the viewer."""
     number, _, hash_ = sent.partition(" ")
     try:
-        plan = plans.get(opened, plain_number(number))
+        plan = plans.get(conn, plain_number(number))
     except plans.UnknownPlan:
         return None
-    school = tenants.schools_by_id(opened, [plan.school_id])[plan.school_id]
+    school = tenants.schools_by_id(conn, [plan.school_id])[plan.school_id]
     if not viewer(request).may_see(school):
         return None
-    return decisions.Chosen(school.key, plan.id, hash_, decides_as_manager(viewer(request), opened, school, plan.id))
+    return decisions.Chosen(school.key, plan.id, hash_, decides_as_manager(viewer(request), conn, school, plan.id))
 
 
 def is_typed(request: Request, archivals: int) -> bool:
@@ -257,9 +257,9 @@ def is_typed(request: Request, archivals: int) -> bool:
 
 
 def refused(request: Request, school: tenants.SchoolRow, plan: plans.PlanRow, message: str) -> Response:
-    with database(request).begin() as opened:
-        newest = plans.latest(opened, school.id)
-        waiting = approvals.held(opened, school_id=school.id)
+    with database(request).begin() as conn:
+        newest = plans.latest(conn, school.id)
+        waiting = approvals.held(conn, school_id=school.id)
     return page(
         request, "plan_changed.html", status=409, school=school, tab="holds", plan=plan, message=message, newest=newest,
         waiting=waiting[0].plan_id if waiting else None,

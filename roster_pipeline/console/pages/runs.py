@@ -32,9 +32,9 @@ PIECES = "live_pieces.html"
 @route("/schools/{key}/runs", "GET")
 def list_(request: Request, refused: manual_runs.AlreadyGoing | None = None) -> Response:
     """The two buttons, and the latest runs."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        runs, steps = manual_runs.of_school(opened, school.id), first_steps(opened, school)
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        runs, steps = manual_runs.of_school(conn, school.id), first_steps(conn, school)
     given = {"school": school, "tab": "runs", "base": f"/schools/{school.key}", "runs": runs, "steps": steps}
     return page(request, "runs.html", status=409 if refused else 200, **given, refused=refused)
 
@@ -60,13 +60,13 @@ def start(request: Request) -> Response:
 def cancel(request: Request) -> Response:
     """End a run. One that is over stays as it is."""
     run_id = request.path_params["run"]
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        if manual_runs.get(opened, school.id, run_id) is None:
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        if manual_runs.get(conn, school.id, run_id) is None:
             raise nothing_here()
         who = viewer(request).email
-        if manual_runs.cancel(opened, school.id, run_id, who):
-            audit.record_cancel(opened, run_id, school, who=who)
+        if manual_runs.cancel(conn, school.id, run_id, who):
+            audit.record_cancel(conn, run_id, school, who=who)
     return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
 
 
@@ -89,12 +89,12 @@ def progress(request: Request) -> Response:
 
 def _state(request: Request) -> dict[str, Any]:
     """The school, and what the macro `progress` shows of the run in the path. Raises HTTPException 404."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        run = manual_runs.get(opened, school.id, request.path_params["run"])
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        run = manual_runs.get(conn, school.id, request.path_params["run"])
         if run is None:
             raise nothing_here()
-        outcome, place = manual_runs.outcome(opened, school.id, run.id), manual_runs.place(opened, run)
+        outcome, place = manual_runs.outcome(conn, school.id, run.id), manual_runs.place(conn, run)
         here = f"at {run.step or 'the start'}, place {place}{', canceled' if run.canceled_by else ''}"
         return {
             "school": school,
@@ -102,20 +102,20 @@ def _state(request: Request) -> dict[str, Any]:
             "run": run,
             "steps": steps_of(run),
             "outcome": outcome,
-            "result": _result(opened, run, outcome),
+            "result": _result(conn, run, outcome),
             "place": place,
             "seen": "end" if run.ended_at else here,
             "decidable": outcome.sync_outcome == "held"
             and outcome.plan_id is not None
-            and any(hold.overridable for hold in approvals.held(opened, school_id=school.id, plan_id=outcome.plan_id)),
+            and any(hold.overridable for hold in approvals.held(conn, school_id=school.id, plan_id=outcome.plan_id)),
         }
 
 
 @route("/people/{person_id}/ask", "POST")
 def ask(request: Request) -> Response:
     """Ask the SIS of one school for a person, and show its answer and what would change."""
-    with database(request).begin() as opened:
-        view = view_of(request, opened)
+    with database(request).begin() as conn:
+        view = view_of(request, conn)
     school = school_of_form(view, texts(request))
     limit(request, "asks by", viewer(request).email, BY_ONE_PERSON, WINDOW)
     try:
@@ -129,9 +129,9 @@ def ask(request: Request) -> Response:
 def sync_person(request: Request) -> Response:
     """Apply what the page of a person showed after the SIS was asked."""
     reason, plan_id = reason_of(request), plain_number(texts(request).get("plan", ""))
-    with database(request).begin() as opened:
-        view = view_of(request, opened)
-        shown = person_view.person_plan(opened, view, plan_id)
+    with database(request).begin() as conn:
+        view = view_of(request, conn)
+        shown = person_view.person_plan(conn, view, plan_id)
     if shown is None:
         raise nothing_here()
     if error := reason_problem(reason):
@@ -159,13 +159,13 @@ def steps_of(run: Row[Any]) -> list[str]:
     return [words for step, words in STEPS.items() if step != LAST_STEP or run.kind == "sync"]
 
 
-def _result(opened: Connection, run: Row[Any], outcome: Row[Any]) -> str:
+def _result(conn: Connection, run: Row[Any], outcome: Row[Any]) -> str:
     """The result of an ended run, or of a dry run, as a sentence. Empty if the run did not get so far."""
     if not run.ended_at:
         return ""
     if run.kind == "dry_run" and outcome.plan_id is not None and not run.problem:
-        return would_do(summary_of(opened, plans.get(opened, outcome.plan_id)))
+        return would_do(summary_of(conn, plans.get(conn, outcome.plan_id)))
     if outcome.sync_id is None:
         return ""
-    report = report_of(sync_summary(opened, outcome.sync_id))
+    report = report_of(sync_summary(conn, outcome.sync_id))
     return status_of_sync("sync", outcome.sync_outcome, report.as_dict() if report else {}).sentence

@@ -44,25 +44,25 @@ def first(request: Request) -> Response:
 
 def show(request: Request, section: Section) -> Response:
     """The stored settings; with `test`, the form as it was tested, for reloading and without scripts."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        opened_form = settings_form.stored_form(opened, school, section)
-        test = connection_tests.get(opened, school.id, request.query_params.get("test", ""))
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        stored = settings_form.stored_form(conn, school, section)
+        test = connection_tests.get(conn, school.id, request.query_params.get("test", ""))
     typed = test is not None and test.who == viewer(request).email and "values" in test.form
     if test is not None and typed and section is settings_form.CONNECTION_SECTION:
-        opened_form.test = test
-        opened_form.values = test.form["values"]
-        opened_form.seen = test.form["seen"]
-    return filled(request, opened_form)
+        stored.test = test
+        stored.values = test.form["values"]
+        stored.seen = test.form["seen"]
+    return filled(request, stored)
 
 
 def save(request: Request, section: Section) -> Response:
     """Save the whole section, or nothing."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        came, wanted = settings_form.sent_form(request, settings_form.stored_form(opened, school, section))
+    with database(request).begin() as conn:
+        school = school_of(request, conn)
+        came, wanted = settings_form.sent_form(request, settings_form.stored_form(conn, school, section))
         if section is settings_form.CONNECTION_SECTION:
-            came = settings_form.with_connection_test(opened, came, viewer(request).email)
+            came = settings_form.with_connection_test(conn, came, viewer(request).email)
     if wanted is None:
         return filled(request, came, 400)
     who = viewer(request)
@@ -90,9 +90,9 @@ def hints(request: Request) -> Response:
 @route("/schools/{key}/hints", "POST")
 def page_with_hints(request: Request) -> Response:
     """The whole page with the hints of the chosen SIS, for browsers without scripts."""
-    with database(request).begin() as opened:
+    with database(request).begin() as conn:
         came, _ = settings_form.sent_form(
-            request, settings_form.stored_form(opened, school_of(request, opened), settings_form.CONNECTION_SECTION)
+            request, settings_form.stored_form(conn, school_of(request, conn), settings_form.CONNECTION_SECTION)
         )
     came.errors.clear()
     return filled(request, came)
@@ -101,8 +101,8 @@ def page_with_hints(request: Request) -> Response:
 @route("/schools/{key}/settings/report/preview", "GET")
 def preview(request: Request) -> Response:
     """The Roster Email as a page of its own, the only one with inline styles."""
-    with database(request).begin() as opened:
-        mail = preview_mail(opened, school_of(request, opened))
+    with database(request).begin() as conn:
+        mail = preview_mail(conn, school_of(request, conn))
     return HTMLResponse(mail.html, headers={"content-security-policy": MAIL_POLICY})
 
 
@@ -122,9 +122,9 @@ def send_test(request: Request) -> Response:
 
 def filled(request: Request, shown_form: settings_form.Form, status: int = 200) -> Response:
     """The page with the values of a form."""
-    with database(request).begin() as opened:
-        steps = first_steps(opened, shown_form.school)
-        past = settings_form.past_guards(opened, shown_form.school) if shown_form.section.key == "guards" else {}
+    with database(request).begin() as conn:
+        steps = first_steps(conn, shown_form.school)
+        past = settings_form.past_guards(conn, shown_form.school) if shown_form.section.key == "guards" else {}
     values = {"steps": steps, "past": past} | settings_form.context(request, shown_form)
     return page(request, "settings.html", status=status, **values)
 
@@ -161,11 +161,11 @@ def connect(request: Request) -> Response:
         errors["connection_key"] = KEY_WORDS
     if not errors and settings is not None:
         try:
-            with database(request).begin() as opened:
-                district = district_of(request, opened, values.get("district", ""))
+            with database(request).begin() as conn:
+                district = district_of(request, conn, values.get("district", ""))
                 secret = str(given.get("secret", ""))
                 connection = connect_sis(
-                    opened, district.key, key or None, settings, secret, who=who.email, operator=who.operator
+                    conn, district.key, key or None, settings, secret, who=who.email, operator=who.operator
                 )
         except KeyTaken:
             errors["connection_key"] = TAKEN
@@ -178,14 +178,14 @@ def connect(request: Request) -> Response:
     return page(request, "new_school.html", status=400, **database(request).call(_choice, who, values, errors))
 
 
-def _choice(opened: Connection, who: Account, values: Values, errors: dict[str, str]) -> dict[str, Any]:
-    districts = [one for one in tenants.list_districts(opened) if who.may_manage(one.id)]
+def _choice(conn: Connection, who: Account, values: Values, errors: dict[str, str]) -> dict[str, Any]:
+    districts = [one for one in tenants.list_districts(conn) if who.may_manage(one.id)]
     if not districts and not who.operator:
         raise nothing_here()
     mine = {one.id for one in districts}
     return {
         "districts": districts,
-        "connections": [one for one in tenants.list_connections(opened) if one.district_id in mine],
+        "connections": [one for one in tenants.list_connections(conn) if one.district_id in mine],
     } | connection_form(values, errors, "It is stored encrypted, and never shown again.")
 
 

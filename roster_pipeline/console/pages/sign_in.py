@@ -57,9 +57,9 @@ def begin_openid(request: Request) -> Response:
     visit = request.state.visit or new_token()
     attempt = Attempt(new_token(), new_token(), local_path(request.query_params.get("next", "")))
     limit(request, "openid begun from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
-    with database(request).begin() as opened:
-        sessions.sweep(opened)
-        state = sessions.begin_attempt(opened, visit, attempt)
+    with database(request).begin() as conn:
+        sessions.sweep(conn)
+        state = sessions.begin_attempt(conn, visit, attempt)
     answer = RedirectResponse(provider.address(state, attempt), 303)
     keep_visit(request, answer, visit)
     return answer
@@ -128,9 +128,9 @@ def ask(request: Request) -> Response:
         )
     limit(request, "links asked from", address_of(request), ASKED_FROM_ONE_PLACE, WINDOW)
     limit(request, "links asked by all", "", ASKED_BY_ALL, WINDOW)
-    with database(request).begin() as opened:
-        sessions.sweep(opened)
-        used, seconds = sessions.count(opened, "links asked for", _asker(request, email), sessions.LINK_LASTS)
+    with database(request).begin() as conn:
+        sessions.sweep(conn)
+        used, seconds = sessions.count(conn, "links asked for", _asker(request, email), sessions.LINK_LASTS)
     minutes = -(-seconds // 60)
     answer = page(request, "sign_in_sent.html", sent=used <= ASKED_FOR_ONE_ADDRESS, minutes=minutes)
     if used <= ASKED_FOR_ONE_ADDRESS:
@@ -144,9 +144,9 @@ def look(request: Request) -> Response:
     token = request.query_params.get("token", "")
     next_path = local_path(request.query_params.get("next", ""))
     limit(request, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
-    with database(request).begin() as opened:
-        account_id = sessions.account_of_link(opened, token)
-        account = accounts.by_id(opened, account_id) if account_id is not None else None
+    with database(request).begin() as conn:
+        account_id = sessions.account_of_link(conn, token)
+        account = accounts.by_id(conn, account_id) if account_id is not None else None
     if account is None:
         return _refused(request, NO_LONGER)
     answer = page(request, "sign_in_link.html", email=account.email, token=token, next_path=next_path)
@@ -158,15 +158,15 @@ def look(request: Request) -> Response:
 def use(request: Request) -> Response:
     token, next_path = str(form(request).get("token", "")), local_path(str(form(request).get("next", "")))
     limit(request, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
-    with database(request).begin() as opened:
-        account_id = sessions.use_link(opened, token)
-        account = accounts.by_id(opened, account_id) if account_id is not None else None
+    with database(request).begin() as conn:
+        account_id = sessions.use_link(conn, token)
+        account = accounts.by_id(conn, account_id) if account_id is not None else None
         if account is None:
-            note_refusal(opened, UNKNOWN, "a link that was used, is over, or never was")
+            note_refusal(conn, UNKNOWN, "a link that was used, is over, or never was")
         else:
-            note_sign_in(opened, account, "link")
-            sessions.forget(opened, "links asked for", _asker(request, account.email))
-            sessions.forget(opened, "links sent to", account.email)
+            note_sign_in(conn, account, "link")
+            sessions.forget(conn, "links asked for", _asker(request, account.email))
+            sessions.forget(conn, "links sent to", account.email)
     if account is None:
         return _refused(request, NO_LONGER)
     return signed_in(request, RedirectResponse(next_path, 303), account.id)
@@ -227,23 +227,23 @@ def link_address(config: Config, token: str, next_path: str = "/") -> str:
 def send_link(database: Database, config: Config, email: str, next_path: str) -> None:
     """Send a link if the address may sign in, after the answer, which therefore shows nobody whether it may."""
     try:
-        with database.begin() as opened:
-            account = accounts.find(opened, email)
+        with database.begin() as conn:
+            account = accounts.find(conn, email)
             if account is None:
-                note_refusal(opened, UNKNOWN, "a link was asked for by an address without access")
+                note_refusal(conn, UNKNOWN, "a link was asked for by an address without access")
                 return
             if config.oidc is not None and account.bound:
-                note_refusal(opened, account.email, "a link was asked for, but the account signs in at the provider")
+                note_refusal(conn, account.email, "a link was asked for, but the account signs in at the provider")
                 return
-            of_account, _ = sessions.count(opened, "links sent to", account.email, sessions.LINK_LASTS)
+            of_account, _ = sessions.count(conn, "links sent to", account.email, sessions.LINK_LASTS)
             if of_account > LINKS_FOR_ONE_ADDRESS:
-                note_refusal(opened, account.email, "a link was asked for, but many were sent within an hour")
+                note_refusal(conn, account.email, "a link was asked for, but many were sent within an hour")
                 return
-            of_all, _ = sessions.count(opened, "links sent", "", WINDOW)
+            of_all, _ = sessions.count(conn, "links sent", "", WINDOW)
             if of_all > LINKS_FOR_ALL:
                 log.error("A sign-in link was not sent: %d were sent in %s. Find out who asks.", LINKS_FOR_ALL, WINDOW)
                 return
-            token = sessions.new_link(opened, account.id)
+            token = sessions.new_link(conn, account.id)
         mail = sign_in_mail(link_address(config, token, next_path), config.url, sessions.LINK_LASTS.seconds // 60)
         mailer = mailer_from(MailServer.read(), home() / "outbox")
         mailer.send(message_id("sign-in", hashed(token), sender=mailer.sender), [account.email], mail)

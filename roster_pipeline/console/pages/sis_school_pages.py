@@ -48,26 +48,26 @@ def list_(request: Request) -> Response:
     """Read the schools of a connection's SIS, after a correction of its settings if they were sent."""
     given, who, errors = form(request), viewer(request), dict[str, str]()
     values = {name: str(value).strip() for name, value in given.items() if name != "secret"}
-    with database(request).begin() as opened:
-        connection = connection_of(request, opened)
+    with database(request).begin() as conn:
+        connection = connection_of(request, conn)
     if name_of(CONNECTION, "url") in values:
         values.setdefault(PRIVATE, "")
         settings = settings_of(values, connection.settings, errors)
         if settings is not None:
             try:
-                with database(request).begin() as opened:
+                with database(request).begin() as conn:
                     wanted = allowed(connection.settings, settings, operator=who.operator, manager=True)
                     secret = usable_secret(connection, wanted, str(given.get("secret", "")))
                     if secret or wanted != connection.settings:
-                        change_connection(opened, connection.key, who=who.email, settings=wanted, secret=secret)
-                    connection = tenants.get_connection(opened, connection.key)
+                        change_connection(conn, connection.key, who=who.email, settings=wanted, secret=secret)
+                    connection = tenants.get_connection(conn, connection.key)
             except FieldError as problem:
                 errors[place_of(problem.field)] = problem.message
     if errors:
         if typed_secret(request):
             errors.setdefault("secret", SECRET_IS_LOST)
-        with database(request).begin() as opened:
-            context = _pick_context(request, opened, connection, values, errors)
+        with database(request).begin() as conn:
+            context = _pick_context(request, conn, connection, values, errors)
         return page(request, "sis_schools.html", status=400, **context)
     return listed(request, connection)
 
@@ -75,19 +75,19 @@ def list_(request: Request) -> Response:
 @route("/connections/{connection}/schools", "GET")
 def pick(request: Request) -> Response:
     """The schools of the SIS, to tick."""
-    with database(request).begin() as opened:
-        connection = connection_of(request, opened)
-        return page(request, "sis_schools.html", **_pick_context(request, opened, connection, {}, {}))
+    with database(request).begin() as conn:
+        connection = connection_of(request, conn)
+        return page(request, "sis_schools.html", **_pick_context(request, conn, connection, {}, {}))
 
 
 @route("/connections/{connection}/schools/progress", "GET")
 def progress(request: Request) -> Response:
     """Lets the browser load the page again once the schools were read. If they are shown: the numbers of their people,
     once these are counted. 204 before that."""
-    with database(request).begin() as opened:
-        connection = connection_of(request, opened)
-        found = connection_tests.get_list(opened, connection)
-        lines = _lines(request, opened, connection, found)
+    with database(request).begin() as conn:
+        connection = connection_of(request, conn)
+        found = connection_tests.get_list(conn, connection)
+        lines = _lines(request, conn, connection, found)
     shown = request.query_params.get("shown") == "yes"
     if found is None or (not shown and (found.schools or found.ended_at)):
         return Response(headers=LOAD_AGAIN)
@@ -102,34 +102,34 @@ def add(request: Request) -> Response:
     given, who, errors = form(request), viewer(request), dict[str, str]()
     values = {name: str(value).strip() for name, value in given.items()}
     ticked = {str(value) for name, value in given.multi_items() if name == "school"}
-    with database(request).begin() as opened:
-        connection = connection_of(request, opened)
-        listed = connection_tests.get_list(opened, connection)
+    with database(request).begin() as conn:
+        connection = connection_of(request, conn)
+        listed = connection_tests.get_list(conn, connection)
         for_all = addresses(values.get("owners", ""))
         picked = []
         everything = "all" in values
-        for one, _, ours in _lines(request, opened, connection, listed):
+        for one, _, ours in _lines(request, conn, connection, listed):
             if one["id"] in ticked or (everything and ours is None):
                 owners = [*addresses(values.get(f"owner-{one['id']}", "")), *for_all]
                 picked.append(PickedSchool(one["id"], _usable_name(one), owners))
         if values.get("school_id") or values.get("name"):
             picked += _typed(values, for_all, errors)
-        pattern = _pattern(opened, connection, values.get("pattern", ""), errors)
+        pattern = _pattern(conn, connection, values.get("pattern", ""), errors)
     if not picked and not errors:
         errors["schools"] = "Tick at least one school."
     if not errors:
         try:
-            with database(request).begin() as opened:
+            with database(request).begin() as conn:
                 url = request.app.state.config.url
-                added = add_picked(opened, connection, picked, pattern, who=who.email, console_url=url)
+                added = add_picked(conn, connection, picked, pattern, who=who.email, console_url=url)
         except NoAddress as problem:
             errors["owners"] = f"{problem.message} {problem.remedy}"
         except (FieldError, RefusedSetting) as problem:
             errors["schools"] = problem.message
         else:
             return _added(request, added)
-    with database(request).begin() as opened:
-        context = _pick_context(request, opened, connection, values, errors) | {"ticked": ticked}
+    with database(request).begin() as conn:
+        context = _pick_context(request, conn, connection, values, errors) | {"ticked": ticked}
     return page(request, "sis_schools.html", status=400, **context)
 
 
@@ -201,12 +201,12 @@ def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[Pi
     return [] if errors else [PickedSchool(school_id, name, owners)]
 
 
-def _pattern(opened: Connection, connection: ConnectionRow, key: str, errors: dict[str, str]) -> SchoolSettings | None:
+def _pattern(conn: Connection, connection: ConnectionRow, key: str, errors: dict[str, str]) -> SchoolSettings | None:
     """The settings that the new schools take over from another school; None for the district's defaults."""
     if not key:
         return None
     try:
-        school = tenants.get_school(opened, key)
+        school = tenants.get_school(conn, key)
     except UnknownKey:
         school = None
     if school is None or school.district_id != connection.district_id:
@@ -226,11 +226,11 @@ def _usable_name(school: dict[str, Any]) -> str:
 
 
 def _lines(
-    request: Request, opened: Connection, connection: ConnectionRow, found: Row[Any] | None
+    request: Request, conn: Connection, connection: ConnectionRow, found: Row[Any] | None
 ) -> list[tuple[dict[str, Any], str, SchoolRow | None]]:
     """The schools of the SIS with all words of the search: each with its people, and ours if it was added."""
     words = request.query_params.get("q", "").casefold().split()
-    there = {row.settings.school_id: row for row in tenants.schools_of(opened, connection.id)}
+    there = {row.settings.school_id: row for row in tenants.schools_of(conn, connection.id)}
     lines = []
     for one in found.schools if found else []:
         text = f"{one['name']} {one['id']} {one['identifier']}".casefold()
@@ -240,11 +240,11 @@ def _lines(
 
 
 def _pick_context(
-    request: Request, opened: Connection, connection: ConnectionRow, values: Values, errors: dict[str, str]
+    request: Request, conn: Connection, connection: ConnectionRow, values: Values, errors: dict[str, str]
 ) -> dict[str, Any]:
-    listed = connection_tests.get_list(opened, connection)
-    lines = _lines(request, opened, connection, listed)
-    district = next(row for row in tenants.list_districts(opened) if row.id == connection.district_id)
+    listed = connection_tests.get_list(conn, connection)
+    lines = _lines(request, conn, connection, listed)
+    district = next(row for row in tenants.list_districts(conn) if row.id == connection.district_id)
     return {
         "connection": connection,
         "district": district,
@@ -256,7 +256,7 @@ def _pick_context(
         "ticked": frozenset(),
         "new": sum(ours is None for _, _, ours in lines),
         "patterns": [
-            (key, f"As {name}") for key, name in tenants.school_names(opened, [connection.district_id], limit=1000)
+            (key, f"As {name}") for key, name in tenants.school_names(conn, [connection.district_id], limit=1000)
         ],
     } | connection_form(
         shown(connection.settings, CONNECTION) | values,

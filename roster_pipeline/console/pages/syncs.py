@@ -49,8 +49,8 @@ AT_ONCE = 1000
 @route("/schools/{key}/syncs/{sync_id}/rollback", "POST")
 def roll_back(request: Request) -> Response:
     only = _only(request)
-    with database(request).begin() as opened:
-        school, sync = _sync_of(request, opened)
+    with database(request).begin() as conn:
+        school, sync = _sync_of(request, conn)
     reason = reason_of(request)
     if error := reason_problem(reason):
         return preview(request, status=400, error=error)
@@ -66,10 +66,10 @@ def roll_back(request: Request) -> Response:
     return redirect(request, f"{home}/{result.sync_id}", message=message)
 
 
-def _sync_of(request: Request, opened: Connection) -> tuple[SchoolRow, ledger.SyncRow]:
+def _sync_of(request: Request, conn: Connection) -> tuple[SchoolRow, ledger.SyncRow]:
     """The school and the sync in the path. Raises HTTPException 404, also for a sync of another school."""
-    school = school_of(request, opened)
-    sync = ledger.get_sync(opened, number_of(request, "sync_id"))
+    school = school_of(request, conn)
+    sync = ledger.get_sync(conn, number_of(request, "sync_id"))
     if sync.school_id != school.id:
         raise nothing_here()
     return school, sync
@@ -84,8 +84,8 @@ def _only(request: Request) -> rollback.Only | None:
 def preview(request: Request, *, status: int = 200, error: str = "") -> Response:
     """The effect of a rollback of the sync, or of its archivals only."""
     only = _only(request)
-    with database(request).begin() as opened:
-        school, sync = _sync_of(request, opened)
+    with database(request).begin() as conn:
+        school, sync = _sync_of(request, conn)
     return page(
         request,
         "rollback.html",
@@ -101,11 +101,11 @@ def preview(request: Request, *, status: int = 200, error: str = "") -> Response
 
 @route("/schools/{key}/syncs/{sync_id}", "GET")
 def show(request: Request) -> Response:
-    with database(request).begin() as opened:
-        school, sync = _sync_of(request, opened)
-        report = report_of(sync_summary(opened, sync.id))
-        whole = rollback.undone_whole_by(opened, sync.id) is not None
-        holds = [] if sync.plan_id is None else approvals.held(opened, school_id=school.id, plan_id=sync.plan_id)
+    with database(request).begin() as conn:
+        school, sync = _sync_of(request, conn)
+        report = report_of(sync_summary(conn, sync.id))
+        whole = rollback.undone_whole_by(conn, sync.id) is not None
+        holds = [] if sync.plan_id is None else approvals.held(conn, school_id=school.id, plan_id=sync.plan_id)
     roles = sorted(report.roles, key=lambda one: role_place(one.role)) if report else []
     status = status_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
     sections = {section.title: section for section in page_of(report).sections} if report else {}
@@ -136,12 +136,12 @@ def show(request: Request) -> Response:
 @route("/schools/{key}/rejected/{snapshot_id}", "GET", "POST")
 def show_rejected(request: Request) -> Response:
     """The rejected records. A POST searches them by sourcedId."""
-    with database(request).begin() as opened:
-        school, snapshot = _snapshot_of(request, opened)
+    with database(request).begin() as conn:
+        school, snapshot = _snapshot_of(request, conn)
         filters, wanted = _filters(request)
-        found = rosters.page(opened, snapshot.id, wanted, limit=ROWS, offset=filters.offset)
-        listed = Listed(filters, list(found), rosters.count(opened, snapshot.id, wanted))
-        by_rule = rosters.by_rule(opened, snapshot.id)
+        found = rosters.page(conn, snapshot.id, wanted, limit=ROWS, offset=filters.offset)
+        listed = Listed(filters, list(found), rosters.count(conn, snapshot.id, wanted))
+        by_rule = rosters.by_rule(conn, snapshot.id)
     return page(
         request,
         "rejected.html",
@@ -158,20 +158,20 @@ def show_rejected(request: Request) -> Response:
 @route("/schools/{key}/rejected/{snapshot_id}/rows.csv", "GET", "POST")
 def rejected_csv(request: Request) -> Response:
     """The same as a file."""
-    with database(request).begin() as opened:
-        school, snapshot = _snapshot_of(request, opened)
+    with database(request).begin() as conn:
+        school, snapshot = _snapshot_of(request, conn)
         filters, wanted = _filters(request)
-        details = {"snapshot": snapshot.id, "rows": rosters.count(opened, snapshot.id, wanted)}
+        details = {"snapshot": snapshot.id, "rows": rosters.count(conn, snapshot.id, wanted)}
         details["searched"] = bool(filters.words)
-        audit.record(opened, viewer(request).email, "rejected records downloaded", school=school, details=details)
+        audit.record(conn, viewer(request).email, "rejected records downloaded", school=school, details=details)
     name = f"{school.key}-rejected-{snapshot.id}"
     return csv_answer(name, HEADER, _cells(database(request), snapshot.id, wanted))
 
 
-def _cells(opened_again: Database, snapshot_id: int, wanted: rosters.RejectedFilter) -> Iterator[tuple[Any, ...]]:
+def _cells(db: Database, snapshot_id: int, wanted: rosters.RejectedFilter) -> Iterator[tuple[Any, ...]]:
     offset = 0
     while True:
-        found = opened_again.call(rosters.page, snapshot_id, wanted, limit=AT_ONCE, offset=offset)
+        found = db.call(rosters.page, snapshot_id, wanted, limit=AT_ONCE, offset=offset)
         for row in found:
             whose = (row[name] for name in ("name", "value", "sourced_id", "collection", "field", "rule"))
             yield (*whose, meaning(row["rule"]), row["severity"], row["role"])
@@ -185,6 +185,6 @@ def _filters(request: Request) -> tuple[ListFilter, rosters.RejectedFilter]:
     return filters, rosters.RejectedFilter(rule=filters["rule"], severity=filters["severity"], words=filters.words)
 
 
-def _snapshot_of(request: Request, opened: Connection) -> tuple[SchoolRow, Row[Any]]:
-    school = school_of(request, opened)
-    return school, rosters.snapshot_of_school(opened, school.id, number_of(request, "snapshot_id"))
+def _snapshot_of(request: Request, conn: Connection) -> tuple[SchoolRow, Row[Any]]:
+    school = school_of(request, conn)
+    return school, rosters.snapshot_of_school(conn, school.id, number_of(request, "snapshot_id"))

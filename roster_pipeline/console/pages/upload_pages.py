@@ -61,9 +61,9 @@ def upload(request: Request) -> Response:
     except people_file.FileUnusable as problem:
         return choose(request, f"{problem.message} {problem.remedy}")
     columns = people_file.fields_of_columns(file.header)
-    with database(request).begin() as opened:
+    with database(request).begin() as conn:
         number = uploads.keep(
-            opened, school, file.header, file.rows, columns, default if default in ROLE_ORDER else "",
+            conn, school, file.header, file.rows, columns, default if default in ROLE_ORDER else "",
             who=viewer(request).email,
         )  # fmt: skip
     return redirect(request, f"/schools/{school.key}/people/upload/{number}")
@@ -72,14 +72,14 @@ def upload(request: Request) -> Response:
 @route("/schools/{key}/people/upload/{upload_id}/columns", "POST")
 def columns(request: Request) -> Response:
     given = texts(request)
-    with database(request).begin() as opened:
-        school, kept = _kept(request, opened)
+    with database(request).begin() as conn:
+        school, kept = _kept(request, conn)
         chosen = [given.get(f"column-{place}", "") for place in range(len(kept.header))]
         once = [
             name if name in people_file.COLUMNS and name not in chosen[:place] else ""
             for place, name in enumerate(chosen)
         ]
-        uploads.choose_columns(opened, kept.id, once)
+        uploads.choose_columns(conn, kept.id, once)
     return redirect(request, f"/schools/{school.key}/people/upload/{kept.id}")
 
 
@@ -87,15 +87,13 @@ def columns(request: Request) -> Response:
 def decide(request: Request) -> Response:
     """Store the decisions about rows that need a look. Nothing changes before the list is applied."""
     given = texts(request)
-    with database(request).begin() as opened:
-        school, kept = _kept(request, opened)
+    with database(request).begin() as conn:
+        school, kept = _kept(request, conn)
         same = given.get("file", "") == kept.hash
         chosen = {plain_number(name.removeprefix(ROW)): value for name, value in given.items() if name.startswith(ROW)}
         if same:
             numbers = {number for number, _ in kept.rows}
-            uploads.choose(
-                opened, kept, {number: choice[:20] for number, choice in chosen.items() if number in numbers}
-            )
+            uploads.choose(conn, kept, {number: choice[:20] for number, choice in chosen.items() if number in numbers})
     if not same:
         return show(request, "The meaning of the columns has changed since you looked. Decide again.")
     shown = list_filter(request, "show", address=f"/schools/{school.key}/people/upload/{kept.id}")
@@ -110,14 +108,14 @@ def decide(request: Request) -> Response:
 def apply(request: Request) -> Response:
     """Apply the list, if it would still do what was shown."""
     given, who, reason = texts(request), viewer(request), reason_of(request)
-    with database(request).begin() as opened:
-        school, kept = _kept(request, opened)
+    with database(request).begin() as conn:
+        school, kept = _kept(request, conn)
     try:
-        with database(request).begin() as opened:
+        with database(request).begin() as conn:
             sync = people_upload.apply(
-                opened, school, kept, given.get("digest", ""), reader=who, who=who.email, reason=reason
+                conn, school, kept, given.get("digest", ""), reader=who, who=who.email, reason=reason
             )
-            uploads.forget(opened, kept.id)
+            uploads.forget(conn, kept.id)
     except DirectoryError as refused:
         if refused.retryable:
             raise
@@ -142,9 +140,9 @@ def choose(request: Request, error: str = "") -> Response:
     )
 
 
-def _kept(request: Request, opened: Connection) -> tuple[SchoolRow, uploads.Upload]:
-    school = school_of(request, opened)
-    found = uploads.kept(opened, school, number_of(request, "upload_id"), who=viewer(request).email)
+def _kept(request: Request, conn: Connection) -> tuple[SchoolRow, uploads.Upload]:
+    school = school_of(request, conn)
+    found = uploads.kept(conn, school, number_of(request, "upload_id"), who=viewer(request).email)
     if found is None:
         raise nothing_here()
     return school, found
@@ -154,11 +152,11 @@ def _kept(request: Request, opened: Connection) -> tuple[SchoolRow, uploads.Uplo
 def show(request: Request, error: str = "") -> Response:
     """The effect of each row of the list."""
     who, filters = viewer(request), list_filter(request, "show")
-    with database(request).begin() as opened:
-        school, kept = _kept(request, opened)
+    with database(request).begin() as conn:
+        school, kept = _kept(request, conn)
         file = people_file.PeopleFile(kept.header, kept.rows)
         seen: people_upload.Preview = people_upload.preview(
-            opened, school, file, kept.columns, role=kept.role, reader=who, choices=kept.choices
+            conn, school, file, kept.columns, role=kept.role, reader=who, choices=kept.choices
         )
     wanted = SAME if filters["show"] == "same" else (filters["show"],)
     decided = filters["show"] == "decided"

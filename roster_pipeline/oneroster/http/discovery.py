@@ -115,9 +115,8 @@ class Discovery:
                 unsure += [root] if isinstance(problem, ServerFailed) else []
                 continue
             return [root, *unsure, *candidates[place + 1 :]]
-        for _, moved in self._refusals:
-            if isinstance(moved, Redirected):
-                raise moved  # nothing of the SIS is at this address
+        if moved := next((one for _, one in self._refusals if isinstance(one, Redirected)), None):
+            raise moved  # nothing of the SIS is at this address
         return candidates
 
     def _ways(self, candidates: list[Root]) -> Iterator[tuple[SignIn, Root]]:
@@ -130,11 +129,8 @@ class Discovery:
             yield from ((bearer(endpoint.client_secret), root) for root in candidates)
             return
         signed = sorted(candidates, key=lambda root: root.version == "1.2")
-        if kind == "oauth1":
-            yield from self._signatures(signed)
-            return
         by_token = kind == "oauth2" or endpoint.token_url is not None
-        if self._signs and not by_token:
+        if kind == "oauth1" or (self._signs and not by_token):
             yield from self._signatures(signed)
             return
         yield from self._tokens(candidates)
@@ -145,7 +141,14 @@ class Discovery:
         yield from ((bearer(endpoint.client_secret), root) for root in candidates[:1])
 
     def _signatures(self, candidates: list[Root]) -> Iterator[tuple[SignIn, Root]]:
+        """OAuth 1.0a, on each root that answers without it: otherwise roots that are not there use up the tries."""
         for root in candidates:
+            self._session.sign_in = SignIn()
+            try:
+                self._first_records(root, "/orgs", FEW_TRIES)
+            except OneRosterError as problem:
+                if isinstance(problem, NotOffered):
+                    continue
             for method in METHODS:
                 yield oauth1(self._endpoint.client_id, self._endpoint.client_secret, method), root
 

@@ -5,7 +5,7 @@ ways to sign in are tried on those. Few requests carry the credentials, and all 
 not lock the application out and does not leak the secret. The result is remembered: a connection searches once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -131,7 +131,7 @@ class Discovery:
         signed = sorted(candidates, key=lambda root: root.version == "1.2")
         by_token = kind == "oauth2" or endpoint.token_url is not None
         if kind == "oauth1" or (self._signs and not by_token):
-            yield from self._signatures(signed)
+            yield from self._signatures(root for root in signed if self._exists(root))
             return
         yield from self._tokens(candidates)
         clear = any(origin <= RefusalOrigin.TOKEN for origin, _ in self._refusals)
@@ -140,15 +140,17 @@ class Discovery:
         yield from self._signatures([root for root in signed if root.version != "1.2"])
         yield from ((bearer(endpoint.client_secret), root) for root in candidates[:1])
 
-    def _signatures(self, candidates: list[Root]) -> Iterator[tuple[SignIn, Root]]:
-        """OAuth 1.0a, on each root that answers without it: otherwise roots that are not there use up the tries."""
+    def _exists(self, root: Root) -> bool:
+        """Asked without credentials, so that a root that is not there uses up none of the tries."""
+        self._session.sign_in = SignIn()
+        try:
+            self._first_records(root, "/orgs", FEW_TRIES)
+        except OneRosterError as problem:
+            return not isinstance(problem, NotOffered)
+        return True
+
+    def _signatures(self, candidates: Iterable[Root]) -> Iterator[tuple[SignIn, Root]]:
         for root in candidates:
-            self._session.sign_in = SignIn()
-            try:
-                self._first_records(root, "/orgs", FEW_TRIES)
-            except OneRosterError as problem:
-                if isinstance(problem, NotOffered):
-                    continue
             for method in METHODS:
                 yield oauth1(self._endpoint.client_id, self._endpoint.client_secret, method), root
 
@@ -259,10 +261,7 @@ class Discovery:
                 if transient(problem):
                     raise
                 continue
-            shown = version_of(records)
-            if shown is not None:
-                return shown
-            break
+            return version_of(records) or root.version or "1.1"
         return root.version or "1.1"
 
     def _verdict(self) -> OneRosterError:

@@ -29,6 +29,7 @@ from roster_pipeline.errors import with_keys
 from roster_pipeline.runtime import embedded
 from roster_pipeline.runtime.processes import RECORD, Ended, end_left_behind
 from roster_pipeline.settings import school as school_settings
+from roster_pipeline.settings.fields import TITLES
 from roster_pipeline.vocabulary import counted, reason_problem, similar
 
 DONE = 0
@@ -123,7 +124,9 @@ def explained(problem: Exception) -> tuple[str, int]:
     if getattr(problem, "sqlstate", None) == TOO_LARGE:
         return "There is nothing with such a large number.\nCheck the number that you typed.", FAILED
     if type(problem).__module__.startswith(OURS):
-        return str(problem), problem.code if isinstance(problem, CommandError) else FAILED
+        title = TITLES.get(getattr(problem, "field", ""))
+        text = f"{title}: {problem}" if title else str(problem)
+        return text, problem.code if isinstance(problem, CommandError) else FAILED
     if isinstance(problem, OSError) and problem.errno not in syncs.FULL:
         named = f"{problem.filename} cannot be used: {problem.strerror}.\nCheck that it exists and that you may use it."
         return named if problem.filename else str(problem), FAILED

@@ -98,8 +98,8 @@ class ErrorHandlingGroup(TyperGroup):
             text, code = str(ended), ended.exit_code
         except Exception as problem:
             if hasattr(problem, "exit_code"):  # the parser's own errors print themselves
-                if said := getattr(problem, "message", None):
-                    problem.message = in_plain_words(str(said))  # type: ignore[attr-defined]
+                if message := getattr(problem, "message", None):
+                    problem.message = in_plain_words(str(message))  # type: ignore[attr-defined]
                 raise
             text, code = explained(problem)
             if school := ctx.meta.get(SCHOOL):

@@ -137,12 +137,12 @@ def _runs(database: databases.Database) -> Iterator[health_checks.Item]:
             beats = instance.get_daemon_heartbeats()
             silent = [key for key in NEEDED if key not in beats or time.time() - beats[key].timestamp > SILENT_SECONDS]
             remedy = "Start the Dagster daemon (roster dev runs one)." if silent else ""
-            said = f"silent: {', '.join(silent)}" if silent else "ticks"
-            yield health_checks.Item("daemon", not silent, said, remedy)
+            detail = f"silent: {', '.join(silent)}" if silent else "ticks"
+            yield health_checks.Item("daemon", not silent, detail, remedy)
             ours = isinstance(instance.run_coordinator, run_coordinator.ConnectionTaggingCoordinator)
             remedy = "" if ours else "Copy run_coordinator from our dagster.yaml into yours, and restart the daemon."
-            said = "notes started nights" if ours else "another one: the schedule starts each night again and again"
-            yield health_checks.Item("run coordinator", ours, said, remedy)
+            detail = "notes started nights" if ours else "another one: the schedule starts each night again and again"
+            yield health_checks.Item("run coordinator", ours, detail, remedy)
             yield from run_queue.findings(run_queue.look_at_runs(instance, database))
     except databases.DirectoryError as problem:
         yield health_checks.Item("run queue", False, problem.message, problem.remedy)

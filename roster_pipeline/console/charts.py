@@ -26,8 +26,8 @@ def role_bars(roles: Sequence[RoleCounts]) -> Markup:
     label = "; ".join(f"{role_name(role.role)}: {_words(role)}" for role in roles)
     return Markup(
         '<svg class="chart" role="img" aria-labelledby="chart-title chart-words" width="100%" height="{height}">'
-        '<title id="chart-title">Changes by role</title><desc id="chart-words">{said}</desc>{rows}</svg>'
-    ).format(height=ROW * len(roles), said=label, rows=rows)
+        '<title id="chart-title">Changes by role</title><desc id="chart-words">{words}</desc>{rows}</svg>'
+    ).format(height=ROW * len(roles), words=label, rows=rows)
 
 
 def _row(role: RoleCounts, place: int, most: int) -> Markup:

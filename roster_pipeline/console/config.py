@@ -8,13 +8,14 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from roster_pipeline.oneroster.http.addresses import is_loopback
 from roster_pipeline.settings.installation import ConsoleVariables, InstallationError, Places
 
 URL = "ROSTER_CONSOLE_URL"
@@ -116,14 +117,6 @@ def _proxies(written: str) -> str:
             "Write the IP addresses or networks of your proxies with commas, for example 127.0.0.1,10.0.0.0/24.",
         )
     return written
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name means this machine itself."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _oidc(given: ConsoleVariables) -> Oidc | None:

@@ -24,9 +24,10 @@ import jwt
 from sqlalchemy import Connection
 
 from roster_pipeline.bounded_http import exchange
-from roster_pipeline.console.config import Oidc, is_loopback
+from roster_pipeline.console.config import Oidc
 from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.errors import RosterError
+from roster_pipeline.oneroster.http.addresses import is_loopback
 from roster_pipeline.services.access_changes import note_refusal, note_sign_in
 
 log = logging.getLogger(__name__)

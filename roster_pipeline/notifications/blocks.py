@@ -156,10 +156,10 @@ def _instruction(found: re.Match[str]) -> str:
         return (OPERATOR[0].upper() + OPERATOR[1:] if lead else f"{colon}{OPERATOR}") + end
     if not lead and not button:
         return f"{', ' if colon else ''}on {page}{end}"
-    said = f"press {button}" if button else f"open {page}"
+    instruction = f"press {button}" if button else f"open {page}"
     if lead[:4].lower() == "then":
-        return f"{lead[:4]} {said}{end}"
-    return f"{colon}{said[0].upper() if lead[:1].isupper() else said[0]}{said[1:]}{end}"
+        return f"{lead[:4]} {instruction}{end}"
+    return f"{colon}{instruction[0].upper() if lead[:1].isupper() else instruction[0]}{instruction[1:]}{end}"
 
 
 def _marked(found: re.Match[str]) -> bool:

@@ -46,9 +46,9 @@ class MayBeHere(DirectoryError):
 
     def __init__(self, found: Row, people: Sequence[int]) -> None:
         self.people, self.may_be_new = people, found.what == people_file.LOOK
-        said, remedy = _HERE.get(found.what, (found.why, "If this is a new person: roster person add --somebody-else"))
+        what, remedy = _HERE.get(found.what, (found.why, "If this is a new person: roster person add --somebody-else"))
         who = ", ".join(f"person {number}" for number in people)
-        super().__init__(f"{said} Here: {who}." if who else said, remedy)
+        super().__init__(f"{what} Here: {who}." if who else what, remedy)
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,9 @@ def remedy_of(alert: alerts.Alert) -> str:
     """What to do about an open alert, as one line. key: of the school or the connection."""
     kind, _, key = alert.subject.partition(" ")
     known = REMEDIES.get(alert.cause, "").format(key=key)
-    _, _, told = alert.message.partition("\n")
+    _, _, own = alert.message.partition("\n")
     last = {"school": f"roster history {key} says why. Then: roster sync {key}", "connection": "roster doctor --sis"}
-    return known or told.replace("\n", " ") or last.get(kind, "The line above with this name says it.")
+    return known or own.replace("\n", " ") or last.get(kind, "The line above with this name says it.")
 
 
 def record_failure(

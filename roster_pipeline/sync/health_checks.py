@@ -85,8 +85,8 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
     room = "" if free >= LEAST_FREE else f"Make room under {home()}."
     yield Item("disk", free >= LEAST_FREE, f"{free / (1 << 30):.1f} GB free", room)
     for alert in open_now:
-        told = f"{alert.subject}, {alert.cause}, since {moment(alert.opened_at)}"
-        yield Item("open alert", None, told, remedy_of(alert))
+        opened = f"{alert.subject}, {alert.cause}, since {moment(alert.opened_at)}"
+        yield Item("open alert", None, opened, remedy_of(alert))
     if sis:
         for connection in connections:
             yield _item(f"SIS {connection.key}", _sis, connection, tried_by.get(connection.id))

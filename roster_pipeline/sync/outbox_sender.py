@@ -218,9 +218,9 @@ def send_alert(
     interested, operate = list(dict.fromkeys([*owners, *also])), operators()
     mails: list[tuple[list[str], bool, tuple[str, ...]]] = [(interested + operate, True, ())]
     if console_url():
-        apart = [one for one in also if one not in operate] if also_link else []
-        rest = [one for one in interested if one not in {*operate, *apart}]
-        mails = [(rest, False, ()), (apart, False, ("managers",)), (operate, True, ("operators",))]
+        others = [one for one in also if one not in operate] if also_link else []
+        rest = [one for one in interested if one not in {*operate, *others}]
+        mails = [(rest, False, ()), (others, False, ("managers",)), (operate, True, ("operators",))]
     for recipients, commands, more in mails:
         if not recipients:
             continue

@@ -6,15 +6,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 from uuid import uuid4
 
 import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
 from roster_pipeline import simulator, sync
 from roster_pipeline.demo import latest_counts
@@ -28,6 +30,7 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline.sync import explain, fetch_strategy
 from roster_pipeline.sync.alerts import record_failure
+from roster_pipeline_tests.postgres import as_text, copy_of
 
 CLIENT, SECRET = "client", "s3cret"
 ROOTS = {"1.1": "/ims/oneroster/v1p1", "1.2": "/ims/oneroster/rostering/v1p2"}
@@ -176,6 +179,35 @@ class District:
 
 
 AnyDistrict = TypeVar("AnyDistrict", bound=District)
+
+
+class Begun(Generic[AnyDistrict]):
+    """A district with a past that tests have in common. It lives through it once, and each test gets a copy of it."""
+
+    def __init__(self, district: AnyDistrict, *sources: object) -> None:
+        """sources: what its SISes serve. A test may change their attributes, but no value in them."""
+        self._district, self._url = district, make_url(district.url)
+        self._past = [(source, _copied(vars(source))) for source in sources]
+        district.database.close()  # PostgreSQL copies a database only if nobody is connected
+
+    @contextmanager
+    def copied(self) -> Iterator[AnyDistrict]:
+        """The district as it was then, in a database of its own."""
+        for source, past in self._past:
+            vars(source).update(_copied(past))
+            if isinstance(source, simulator.District):
+                source.revision += 1  # what it served before is served no longer
+        with copy_of(self._url) as url:
+            made = copy(self._district)
+            made.database, made.problems = Database(as_text(url)), []
+            yield made
+            made.database.close()
+
+
+def _copied(values: dict[str, Any]) -> dict[str, Any]:
+    """Attributes, without the number of changes, which only grows."""
+    kept = {name: value for name, value in values.items() if name != "revision"}
+    return {name: value.copy() if isinstance(value, dict | list | set) else value for name, value in kept.items()}
 
 
 @contextmanager

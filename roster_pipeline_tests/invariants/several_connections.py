@@ -1,11 +1,15 @@
 """One district of three schools, each with its own SIS and connection, over HTTP or as files."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from cryptography.fernet import Fernet
+from sqlalchemy.engine import URL
 
 from roster_pipeline.directory import accounts, tenants
 from roster_pipeline.directory.accounts import Place
@@ -16,7 +20,8 @@ from roster_pipeline.services.settings_changes import change_connection
 from roster_pipeline.settings.school import ConnectionSettings, DistrictSettings, Guards
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
-from roster_pipeline_tests.district import CLIENT, SECRET, District, simulated
+from roster_pipeline_tests.district import CLIENT, SECRET, Begun, District, simulated
+from roster_pipeline_tests.postgres import as_text, copy_of
 
 KEYS = ("main", "east", "west")
 
@@ -124,3 +129,17 @@ def several_connections(
         for key in begun:
             made.begin(key)
         yield made
+
+
+@contextmanager
+def begun_once(
+    template: URL, folder: Path, csv: frozenset[str] = frozenset(), follows: Callable[[SeveralConnections], object] = id
+) -> Iterator[Begun[SeveralConnections]]:
+    """The district after the first nights of `main` and `east`, for all tests of a module. follows: what else happened
+    before they begin."""
+    environment = {"ROSTER_SECRET_KEY": Fernet.generate_key().decode(), "ROSTER_HOME": str(folder)}
+    with copy_of(template) as url, mock.patch.dict(os.environ, environment):
+        database = Database(as_text(url))
+        with several_connections(database, folder, csv, begun=("main", "east")) as made:
+            follows(made)
+            yield Begun(made, *(sis.district for sis in made.sises.values()))

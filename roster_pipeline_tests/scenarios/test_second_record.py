@@ -1,19 +1,18 @@
 """A SIS gives an id to a brother or sister of somebody whom another SIS has too, and whose fields follow that SIS."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
+from sqlalchemy.engine import URL
 
 from roster_pipeline.directory import manual_edits, rollback, tenants
-from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import erase
 from roster_pipeline.services import possible_duplicates
 from roster_pipeline.sync import one_person
 from roster_pipeline_tests.directory.builders import Decision
-from roster_pipeline_tests.invariants.several_connections import SeveralConnections, several_connections
+from roster_pipeline_tests.district import Begun
+from roster_pipeline_tests.invariants.several_connections import SeveralConnections, begun_once
 
 BY = Decision(who="manager", reason="looked at it")
 ADA: dict[str, Any] = {"given_name": "Ada", "family_name": "Byron", "email": "byron@home.example", "grades": ("05",)}
@@ -23,17 +22,24 @@ BEN = {"given_name": "Ben", "identifier": "E-13", "username": ""}
 DOUBTED = ["id_reassigned"]
 
 
-@pytest.fixture
-def district(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SeveralConnections]:
+@pytest.fixture(scope="module")
+def begun(postgres_template: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begun[SeveralConnections]]:
     """Ada is in `main`, whose record her fields follow, and in `east`, which has another number of hers."""
-    monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
-    monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
-    with several_connections(database, tmp_path, begun=("main", "east")) as made:
+
+    def ada_comes(made: SeveralConnections) -> None:
         made.control("east", "district")
         for key, number in NUMBERS.items():
             made.deliver(key, f"{key}-ada", username=f"ada.{key}", identifier=number, **ADA)
             made.night(key)
         follows(made, "main")
+
+    with begun_once(postgres_template, tmp_path_factory.mktemp("home"), follows=ada_comes) as made:
+        yield made
+
+
+@pytest.fixture
+def district(begun: Begun[SeveralConnections]) -> Iterator[SeveralConnections]:
+    with begun.copied() as made:
         yield made
 
 

@@ -6,15 +6,13 @@ Their records may not change a field of a person whom the district's SIS has, ea
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 from sqlalchemy import text
+from sqlalchemy.engine import URL
 
 from roster_pipeline.directory import alerts, approvals, audit, held_plans, manual_edits, plan_rows, plans, tenants
-from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.notifications.outcome import wants
@@ -24,7 +22,8 @@ from roster_pipeline.sync.build_report import report_of
 from roster_pipeline.sync.monitoring import watch, watch_holds
 from roster_pipeline_tests.cli.conftest import run
 from roster_pipeline_tests.directory.builders import Decision
-from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, several_connections
+from roster_pipeline_tests.district import Begun
+from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, begun_once
 from roster_pipeline_tests.scenarios.test_alerts import NOW
 
 BY = Decision(who="manager", reason="looked at it")
@@ -34,19 +33,23 @@ CONSOLE = "https://console.valley.example"
 FORGED = ADA | {"phone": "+13125559999", "username": "forged"}
 
 
-BOTH = pytest.mark.parametrize("district", [frozenset(), frozenset(KEYS)], ids=["rest", "csv"], indirect=True)
+BOTH = pytest.mark.parametrize("begun", [frozenset(), frozenset(KEYS)], ids=["rest", "csv"], indirect=True)
 """Only REST can ask whom a SIS still has. Delivered records are judged in one shape."""
 
 
-@pytest.fixture
-def district(
-    request: pytest.FixtureRequest, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[SeveralConnections]:
+@pytest.fixture(scope="module")
+def begun(
+    request: pytest.FixtureRequest, postgres_template: URL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Begun[SeveralConnections]]:
     """The district; `main` and `east` have their own pupil and teacher, and had their first night."""
-    monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
-    monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
     csv: frozenset[str] = getattr(request, "param", frozenset())
-    with several_connections(database, tmp_path, csv, begun=("main", "east")) as made:
+    with begun_once(postgres_template, tmp_path_factory.mktemp("home"), csv) as made:
+        yield made
+
+
+@pytest.fixture
+def district(begun: Begun[SeveralConnections]) -> Iterator[SeveralConnections]:
+    with begun.copied() as made:
         yield made
 
 
@@ -93,7 +96,7 @@ def test_who_delivers_somebody_before_their_own_school_does_never_owns_their_fie
 
 
 def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_the_manager_are_told(
-    district: SeveralConnections, monkeypatch: pytest.MonkeyPatch, database_url: str
+    district: SeveralConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_CONSOLE_URL", CONSOLE)
     district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
@@ -111,7 +114,7 @@ def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_th
         for words in ("ada", "district.example", "5550100", "77"):
             found = lines(conn, plan, RowFilter(actions=("conflict",), words=words))
             assert bool(found) == (words == "ada"), "the sourcedId e-ada alone is east's own"
-    monkeypatch.setenv("ROSTER_DATABASE_URL", database_url)
+    monkeypatch.setenv("ROSTER_DATABASE_URL", district.url)
     told = run("plan", "show", "east").out
     assert "roster person link PERSON RECORD --connection east" in " ".join(told.split())
     assert not any(word in told for word in ("Ada", "Byron", "district.example"))

@@ -8,13 +8,16 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy.engine import URL
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -24,7 +27,8 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.simulator import running
 from roster_pipeline.sync.connection_checks import check_connection
-from roster_pipeline_tests.district import District
+from roster_pipeline_tests.district import AnyDistrict, Begun, District
+from roster_pipeline_tests.postgres import as_text, copy_of
 
 Kind = Literal["csv", "rest"]
 Record = dict[str, Any]
@@ -244,10 +248,20 @@ def bundle(tmp_path: Path) -> Source:
     return Source("csv", tmp_path / "exports")
 
 
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def key() -> Iterator[None]:
     """The key that encrypts Client Secrets."""
-    monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
+    with mock.patch.dict(os.environ, {"ROSTER_SECRET_KEY": Fernet.generate_key().decode()}):
+        yield
+
+
+@contextmanager
+def begun_once(
+    template: URL, source: Source, live: Callable[[Database, Source], AnyDistrict]
+) -> Iterator[Begun[AnyDistrict]]:
+    """A school whose past is the same in several tests of a module. live: makes it and lets its nights pass."""
+    with copy_of(template) as url, contextmanager(served)(source):
+        yield Begun(live(Database(as_text(url)), source), source)
 
 
 def served(source: Source) -> Iterator[Source]:

@@ -42,8 +42,8 @@ class Schools(School):
     def night(self, lost: list[str], *, backwards: bool = False) -> list[set[str]]:
         """One night of all schools without these people in the file. Returns the guards of each school."""
         self.nights += 1
-        self.source.users = [one for one in self.everybody if one["sourcedId"] not in lost]
-        self.source.users[-1] |= {"dateLastModified": f"2026-01-{self.nights:02d}T00:00:00.000Z"}
+        *others, last = (one for one in self.everybody if one["sourcedId"] not in lost)
+        self.source.users = [*others, last | {"dateLastModified": f"2026-01-{self.nights:02d}T00:00:00.000Z"}]
         self.source.write()
         for key in reversed(self.keys) if backwards else self.keys:
             self.sync_school(key, f"night {self.nights}")

@@ -1,15 +1,18 @@
 """A SIS that loses a few people night after night, over REST: when their archivals wait, and who does not count."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import URL
 
 from roster_pipeline.directory import lasting_decisions, tenants
 from roster_pipeline.directory.absences import recent_losses
-from roster_pipeline.directory.database import Database
 from roster_pipeline.services import decisions
-from roster_pipeline_tests.sources.conftest import School, Source, pupil, teacher
+from roster_pipeline_tests.district import Begun
+from roster_pipeline_tests.sources.conftest import School, Source, begun_once, pupil, teacher
 
 PUPILS = 60
 GRADES = ("08", "09", "10")
@@ -17,10 +20,34 @@ TIMES = (("membership", "archived_at"), ("sync", "at"), ("announced_leaver", "da
 EARLIER = "update {} set {} = {} - make_interval(days => :days)"
 
 
+EVERYBODY = [*(pupil(place, grades=GRADES[place % 3]) for place in range(PUPILS)), *map(teacher, range(6))]
+
+
+@pytest.fixture(scope="module")
+def begun(postgres_template: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begun[School]]:
+    source = Source("rest", tmp_path_factory.mktemp("sis"))
+    with begun_once(postgres_template, source, partial(School.begun, users=EVERYBODY)) as made:
+        yield made
+
+
 @pytest.fixture
-def school(database: Database, rest: Source) -> School:
-    people = [pupil(place, grades=GRADES[place % 3]) for place in range(PUPILS)]
-    return School.begun(database, rest, [*people, *map(teacher, range(6))])
+def school(begun: Begun[School]) -> Iterator[School]:
+    with begun.copied() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lost_eight(begun: Begun[School]) -> Iterator[Begun[School]]:
+    with begun.copied() as school:
+        assert lose(school, 8) == 0
+        yield Begun(school, school.source)
+
+
+@pytest.fixture
+def losing(lost_eight: Begun[School]) -> Iterator[School]:
+    """After eight nights, in each of which one pupil below the highest grade vanished."""
+    with lost_eight.copied() as made:
+        yield made
 
 
 def days_pass(school: School, days: int) -> None:
@@ -60,8 +87,9 @@ def lost(school: School) -> dict[str, int]:
     return {line.grade: line.long for line in found if line.role == "student" and line.long}
 
 
-def test_a_slow_loss_waits_once_a_fifth_was_archived_and_begins_anew_after_an_approval(school: School) -> None:
-    assert lose(school, 12) == 9, "nine of the forty below the highest grade are more than a fifth"
+def test_a_slow_loss_waits_once_a_fifth_was_archived_and_begins_anew_after_an_approval(losing: School) -> None:
+    school = losing
+    assert lose(school, 4) == 1, "nine of the forty below the highest grade are more than a fifth"
     assert school.guards == {"slow_loss"}
     assert len(school.present) == PUPILS + 6 - 8
     (line,) = school.rows("select verdict, rows, findings from verdict where plan_id = (select max(id) from plan) "
@@ -76,31 +104,26 @@ def test_a_slow_loss_waits_once_a_fifth_was_archived_and_begins_anew_after_an_ap
     assert sum(lost(school).values()) == 6
 
 
-def test_whoever_comes_back_is_not_lost(school: School) -> None:
-    everybody = list(school.source.users)
-    assert lose(school, 8) == 0
-    school.source.users = everybody
-    school.sync()
-    assert lost(school) == {}
+def test_whoever_comes_back_is_not_lost(losing: School) -> None:
+    losing.source.users = EVERYBODY
+    losing.sync()
+    assert lost(losing) == {}
 
 
-def test_whoever_comes_back_in_the_same_sync_is_not_lost(school: School) -> None:
-    everybody = list(school.source.users)
-    assert lose(school, 8) == 0
-    school.source.users = everybody
-    reasons = leave(school, 18, 19, 21)
+def test_whoever_comes_back_in_the_same_sync_is_not_lost(losing: School) -> None:
+    losing.source.users = EVERYBODY
+    reasons = leave(losing, 18, 19, 21)
     assert list(reasons.values()).count("returned") == 8
-    assert not school.guards
-    assert "st18" not in school.present
+    assert not losing.guards
+    assert "st18" not in losing.present
 
 
-def test_archivals_of_long_ago_do_not_count(school: School) -> None:
-    assert lose(school, 8) == 0
-    days_pass(school, 52)
-    assert sum(lost(school).values()) == 8
-    days_pass(school, 1)
-    assert sum(lost(school).values()) == 7
-    assert lose(school, 1) == 0
+def test_archivals_of_long_ago_do_not_count(losing: School) -> None:
+    days_pass(losing, 52)
+    assert sum(lost(losing).values()) == 8
+    days_pass(losing, 1)
+    assert sum(lost(losing).values()) == 7
+    assert lose(losing, 1) == 0
 
 
 def test_announced_leavers_archivals_by_hand_and_approved_ones_do_not_count(school: School) -> None:
@@ -137,6 +160,6 @@ def test_the_highest_grade_may_leave_one_by_one_over_a_month(school: School) -> 
 def test_a_night_that_archives_nobody_does_not_count_losses(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr("roster_pipeline.sync.plan_and_apply.recent_losses", lambda *given, **more: asked.append(given))
-    school.source.users[0] = school.source.users[0] | {"phone": "+13125550100"}
+    school.source.users = [EVERYBODY[0] | {"phone": "+13125550100"}, *EVERYBODY[1:]]
     school.sync()
     assert asked == []

@@ -1,14 +1,17 @@
 """A pull that gives people wrong schools: each school sees a few newcomers, and only all schools together show it. On
 everyday nights, people move too."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import URL
 
 from roster_pipeline.directory import manual_edits, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.sources.conftest import Record, School, Source, manifest, pupil
+from roster_pipeline_tests.district import Begun
+from roster_pipeline_tests.sources.conftest import Record, School, Source, begun_once, manifest, pupil
 from roster_pipeline_tests.sources.test_shared_pulls import ACTIVE, ORGS, Schools
 
 WRONG = "wrong_schools"
@@ -70,11 +73,25 @@ def strangers(users: list[Record]) -> list[Record]:
     return [*users, *(pupil(900 + place, f"s{1 + place % 3}", grades=_grade(place // 3)) for place in range(45))]
 
 
+@pytest.fixture(scope="module")
+def begun(
+    request: pytest.FixtureRequest, postgres_template: URL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Begun[Blocks]]:
+    source = Source(getattr(request, "param", "csv"), tmp_path_factory.mktemp("sis") / "exports")
+    with begun_once(postgres_template, source, partial(Blocks, sizes=(100, 100, 100))) as made:
+        yield made
+
+
+@pytest.fixture
+def schools(begun: Begun[Blocks]) -> Iterator[Blocks]:
+    """Three schools of 100 pupils after a good night."""
+    with begun.copied() as made:
+        yield made
+
+
+@pytest.mark.parametrize("begun", ["csv", "rest"], indirect=True)
 @pytest.mark.parametrize("backwards", [False, True], ids=["in-order", "backwards"])
-def test_a_column_that_slipped_by_a_row_changes_no_memberships(
-    database: Database, source: Source, *, backwards: bool
-) -> None:
-    schools = Blocks(database, source, (100, 100, 100))
+def test_a_column_that_slipped_by_a_row_changes_no_memberships(schools: Blocks, *, backwards: bool) -> None:
     right, before = schools.everybody, schools.members
     for _ in range(2):
         assert schools.tonight(slipped(right), backwards=backwards) == [{WRONG}] * 3
@@ -83,10 +100,7 @@ def test_a_column_that_slipped_by_a_row_changes_no_memberships(
 
 
 @pytest.mark.parametrize("missing", ["identifier", "email"])
-def test_people_under_new_ids_are_known_by_their_number_or_their_email(
-    database: Database, bundle: Source, missing: str
-) -> None:
-    schools = Blocks(database, bundle, (100, 100, 100))
+def test_people_under_new_ids_are_known_by_their_number_or_their_email(schools: Blocks, missing: str) -> None:
     right, before = [one | {missing: ""} for one in schools.everybody], schools.members
     some = [one | {"sourcedId": f"new-{one['sourcedId']}"} for one in right[::10]]
     rest = [one for place, one in enumerate(right) if place % 10]
@@ -97,40 +111,37 @@ def test_people_under_new_ids_are_known_by_their_number_or_their_email(
 
 
 @pytest.mark.parametrize(
-    ("sizes", "mistake", "guards"),
+    ("mistake", "guards"),
     [
-        pytest.param((100, 100, 100), joined, [set(), {WRONG}, {WRONG}], id="a join that went wrong"),
-        pytest.param((100, 100, 100), strangers, [{WRONG}] * 3, id="half a file of another district"),
-        pytest.param(
-            (500, 40, 40), lambda users: with_orgs(users, lambda *_: "s1"), [{WRONG}], id="one school for all"
-        ),
+        pytest.param(joined, [set(), {WRONG}, {WRONG}], id="a join that went wrong"),
+        pytest.param(strangers, [{WRONG}] * 3, id="half a file of another district"),
     ],
 )
 def test_other_mistakes_change_no_memberships(
-    database: Database,
-    bundle: Source,
-    sizes: Sequence[int],
-    mistake: Callable[[list[Record]], list[Record]],
-    guards: list[set[str]],
+    schools: Blocks, mistake: Callable[[list[Record]], list[Record]], guards: list[set[str]]
 ) -> None:
-    schools = Blocks(database, bundle, sizes)
     before = schools.members
-    assert schools.tonight(mistake(schools.everybody))[: len(guards)] == guards
+    assert schools.tonight(mistake(schools.everybody)) == guards
     assert schools.members == before
 
 
-def test_a_list_of_changes_that_slipped_changes_no_memberships(database: Database, bundle: Source) -> None:
-    schools = Blocks(database, bundle, (100, 100, 100))
+def test_one_school_for_all_changes_no_memberships(database: Database, bundle: Source) -> None:
+    schools = Blocks(database, bundle, (500, 40, 40))
+    before = schools.members
+    assert schools.tonight(with_orgs(schools.everybody, lambda *_: "s1"))[0] == {WRONG}
+    assert schools.members == before
+
+
+def test_a_list_of_changes_that_slipped_changes_no_memberships(schools: Blocks) -> None:
     right, before = schools.everybody, schools.members
-    bundle.files = {"manifest.csv": manifest(users="delta")}
+    schools.source.files = {"manifest.csv": manifest(users="delta")}
     changes = [new for new, old in zip(slipped(right), right, strict=True) if new != old]
     for some in (changes, changes[:1]):
         assert schools.tonight(some) == [{WRONG}] * 3
         assert schools.members == before
 
 
-def test_one_approval_moves_the_people_of_one_school(database: Database, bundle: Source) -> None:
-    schools = Blocks(database, bundle, (100, 100, 100))
+def test_one_approval_moves_the_people_of_one_school(schools: Blocks) -> None:
     wrong, before = slipped(schools.everybody), schools.of_school(1)
     schools.tonight(wrong)
     schools.approves(1)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -19,13 +21,15 @@ from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.storage import DagsterPostgresStorage
-from dagster_postgres.utils import set_pg_statement_timeout
+from dagster_postgres.utils import DagsterPostgresException, set_pg_statement_timeout
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
 
 from roster_pipeline.directory.database import NOTICE_LOST_MACHINES, NOTICE_LOST_SERVER, check_idle
 from roster_pipeline.runtime.embedded import dagster_address
 from roster_pipeline.settings.installation import home
+from roster_pipeline.sync import SyncError
 
 KEPT = 3
 """Connections that a process keeps."""
@@ -36,6 +40,10 @@ RECYCLE_SECONDS = 600
 ASKED_EVERY_TIME = ("has_table", "has_asset_key_col", "has_dynamic_partition", "has_run_stats_index_cols")
 """Questions that Dagster asks its database some hundred times per run. A yes stays yes, so it is remembered. They are a
 quarter of its queries."""
+AWAY = (DagsterPostgresException, OperationalError)
+"""What Dagster raises if its database cannot be reached, or broke off."""
+TRYING_AGAIN = "Retrying failed database"
+"""Begins the warnings of Dagster while its database is away, one for each attempt, with the address."""
 os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "100")
 """The events that a new run plans, 17 of them, come to the storage together."""
 _ENGINES: dict[str, Engine] = {}
@@ -133,6 +141,21 @@ def limit_statements(seconds: int) -> None:
     """End each query of this process about runs after this time."""
     limit = seconds * 1000
     event.listen(_engine(dagster_address()), "connect", lambda made, _: set_pg_statement_timeout(made, limit))
+
+
+@contextmanager
+def dagster_answers(school_key: str) -> Iterator[None]:
+    """Raise an error for people, in place of Dagster's, if its database is away. Its warnings are dropped."""
+    logging.getLogger().addFilter(lambda record: not str(record.msg).startswith(TRYING_AGAIN))
+    try:
+        yield
+    except AWAY:
+        raise SyncError(
+            school_key,
+            "the database of Dagster cannot be reached, or broke off.",
+            f"Check that its server runs, and run it again: roster sync {school_key}. Nothing was half applied.",
+            retryable=True,
+        ) from None
 
 
 def _remembering(ask: Callable[..., bool]) -> Callable[..., bool]:

@@ -94,6 +94,7 @@ def run_school(
     from roster_pipeline.definitions import defs
     from roster_pipeline.defs.asset_helpers import DRY_RUN_TAG, NIGHT_TAG, PARTITION_TAG, schools
     from roster_pipeline.defs.run_coordinator import school_tags
+    from roster_pipeline.runtime.instance import dagster_answers
 
     run_id = run_id or str(uuid.uuid4())
     tags = school_tags(school_key)  # the tag counts in the queue's limit, but this run does not wait there
@@ -106,7 +107,7 @@ def run_school(
     if dry_run:
         selection = sorted(key for key in job.asset_layer.executable_asset_keys if key != dg.AssetKey(LAST_STEP))
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    with dg.DagsterInstance.get() as instance:
+    with dagster_answers(school_key), dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions(str(schools.name), [school_key])
         done = Event()
         follower = Thread(target=_follow, args=(instance, run_id, on_step, done), daemon=True)
@@ -167,8 +168,10 @@ def _failed(run_id: str, events: list[dg.DagsterEvent]) -> RunResult:
 def _follow(instance: dg.DagsterInstance, run_id: str, on_step: Callable[[str], None] | None, done: Event) -> None:
     import dagster as dg
 
+    from roster_pipeline.runtime.instance import AWAY
+
     while on_step is not None and not done.wait(LOOK_EVERY):
-        with suppress(dg.DagsterError):
+        with suppress(dg.DagsterError, *AWAY):
             started = instance.get_records_for_run(
                 run_id, of_type=dg.DagsterEventType.STEP_START, ascending=False, limit=1
             )

@@ -13,6 +13,8 @@ from unittest import mock
 import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster_postgres.utils import create_pg_connection
+from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 
 from roster_pipeline.definitions import defs
@@ -365,3 +367,23 @@ def test_runs_that_wait_are_canceled_and_one_of_another_process_is_named(install
     lines = run("audit", "--school", key, "--json").data
     assert {line["details"]["run"] for line in lines if line["what"] == "run canceled"} == {queued, "by-hand"}
     assert "no run is under way" in run("run", "cancel", key).err
+
+
+def test_a_sync_without_the_database_of_dagster_says_so(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It breaks off in the middle; Dagster itself connects six times."""
+    school = installation.school()
+
+    def broken_off(*_: object) -> None:
+        with create_pg_connection(create_engine("postgresql+psycopg2://nobody@127.0.0.1:9/none")):
+            raise AssertionError("there is a server")
+
+    monkeypatch.setattr("dagster_postgres.utils.calculate_delay", lambda **_: 0)
+    monkeypatch.setattr("roster_pipeline.runtime.run_school._execute", broken_off)
+    answer = run("sync", school)
+    assert answer.code == 1
+    assert answer.err.splitlines() == [
+        f"{school}: the database of Dagster cannot be reached, or broke off.",
+        f"Check that its server runs, and run it again: roster sync {school}. Nothing was half applied.",
+    ]

@@ -207,9 +207,11 @@ def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple
 
     A column that a CSV file lost does not count: its values are those of an earlier day, and new people have none. It
     is computed once per pull and kept with the proof, because it takes a second or two to read the records of a
-    district.
+    district. A pull that a newer one has just dropped has no keys.
     """
-    row = conn.execute(select(pull.c.scope, pull.c.proof).where(pull.c.id == pull_id)).one()
+    row = conn.execute(select(pull.c.scope, pull.c.proof).where(pull.c.id == pull_id)).first()
+    if row is None:
+        return "", {}
     keys = row.proof.get("contact_values")
     if keys is None:
         keys = conn.scalar(text(METADATA_KEYS), {"pull": pull_id, "roles": list(roles)})

@@ -202,6 +202,8 @@ def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **more: Any)
     has it. more: values that its proof has in addition to the proof of the base, or instead of it."""
     kept = {name: value for name, value in base.items() if name not in OF_ITS_OWN}
     kept["counts"] = {name: value for name, value in base["counts"].items() if name not in (KEY, CHOSEN)}
+    there = select(pull.c.id).where(pull.c.id == base["pull_id"]).with_for_update(read=True, key_share=True)
+    kept["pull_id"] = there.scalar_subquery()  # a newer pull may have dropped it since the base was read
     row = kept | {"mode": mode, "proof": base["proof"] | {"mode": mode} | more}
     return int(conn.execute(insert(snapshot).values(row).returning(snapshot.c.id)).scalar_one())
 

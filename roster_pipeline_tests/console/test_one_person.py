@@ -3,19 +3,21 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import manual_edits
+from roster_pipeline.directory import manual_edits, snapshots, tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.sync import SyncError, one_person
 from roster_pipeline_tests.console.conftest import OWNER, STRANGER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import audited, words_of
 from roster_pipeline_tests.console.served_sis import Served, school_in
 from roster_pipeline_tests.directory.builders import every, one
-from roster_pipeline_tests.district import EVERYTHING, run_sync
+from roster_pipeline_tests.district import EVERYTHING, change_school, run_sync
 from roster_pipeline_tests.hostile_strings import leaked
 
 SECONDS = 3.0
@@ -128,6 +130,31 @@ def test_a_person_who_left_the_sis_is_archived_after_the_second_witness(
     owner.send_form(f"/people/{person}/sync", WHY | {"plan": number_of(page)})
     assert one(database, "select status from membership where person_id = :id", id=person) == "archived"
     assert one(database, "select count(*) from membership where status = 'archived'") == 1
+
+
+@pytest.mark.parametrize("before", ["load", "derive"])
+def test_a_pull_that_is_dropped_while_the_sis_is_asked_does_no_harm(
+    database: Database, lincoln: SchoolRow, sis: Served, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """A newer pull drops those before."""
+    usual = getattr(snapshots, before)
+
+    def dropped_then(*given: Any, **named: Any) -> Any:
+        with database.begin() as conn:
+            conn.execute(text("delete from pull"))
+        return usual(*given, **named)
+
+    monkeypatch.setattr(snapshots, before, dropped_then)
+    with database.begin() as conn:
+        rules = {"contact_rules": ["metadata:restrained!=true"]}
+        settings = ConnectionSettings.model_validate(lincoln.connection.settings.model_dump() | rules)
+        tenant_changes.set_connection(conn, lincoln.connection.key, settings)
+    change_school(database, "lincoln", primary_contacts=True)
+    person, record = a_pupil(database)
+    sis.people.edit(record, email="new@example.org")
+    plan = one_person.make_plan(database, "lincoln", person)
+    one_person.apply_plan(database, "lincoln", plan.plan_id, who="ann", reason="asked")
+    assert one(database, "select email from person where id = :id", id=person) == "new@example.org"
 
 
 def test_a_sis_that_gives_no_answer_changes_nothing(owner: Browser, database: Database, sis: Served) -> None:

@@ -117,9 +117,10 @@ def plan_to_judge(
     role, new_emails = keyed
     lines: list[tuple[str, str, dict[str, Any]]] = [(role, "update", {"email": [None, "x"]})] * new_emails
     lines += [(*row, {}) for row, count in counts.items() for _ in range(count)]
-    frame = pd.DataFrame(lines, columns=["role", "action", "changes"]).astype({"role": "str", "action": "str"})
-    rest: dict[str, Any] = {"reason": "left", "witness": "gone", "person_id": pd.NA}
-    return Plan(frame.assign(**rest), False, False, roles)
+    told, actions, changes = zip(*lines, strict=True) if lines else ((), (), ())
+    columns: dict[str, Any] = {"role": column_of(strings(told)), "action": column_of(strings(actions))}
+    columns |= {"changes": pd.Series(changes, dtype="object"), "reason": "left", "witness": "gone", "person_id": pd.NA}
+    return Plan(pd.DataFrame(columns), False, False, roles)
 
 
 class Directory:

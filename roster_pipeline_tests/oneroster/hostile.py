@@ -1,22 +1,32 @@
 """A process that pulls from a hostile server and prints its peak memory."""
 
+import faulthandler
 from pathlib import Path
 
 from roster_pipeline.oneroster import Client, Endpoint, Limits, OneRosterError, Wanted, pull
 
+HANGS_AFTER = 120
+"""Seconds; the slowest pull takes eight on a busy machine."""
+
 
 def main(base_url: str, file: str) -> int:
-    """Print the error that ended the pull, or the number of records, and the peak in MB."""
+    """Print the error that ended the pull, or the number of records, and the peak in MB. A pull that hangs ends with
+    the stacks of its threads."""
     limits = Limits(first_wait=0.01, longest_wait=0.05)
+    with Path(file).open("w", encoding="ascii") as told:
+        faulthandler.dump_traceback_later(HANGS_AFTER, exit=True, file=told)
+        told.write(f"{_pulled(base_url, limits)} {peak()}")
+        faulthandler.cancel_dump_traceback_later()
+    return 0
+
+
+def _pulled(base_url: str, limits: Limits) -> str:
     with Client(Endpoint(base_url, allow_private=True, parallel=4, limits=limits)) as client:
-        said = "nothing"
         try:
             people = pull(client, Wanted(contacts=True))
-            said = f"{sum(len(batch.records) for batch in people)} records"
+            return f"{sum(len(batch.records) for batch in people)} records"
         except OneRosterError as problem:
-            said = type(problem).__name__
-    Path(file).write_text(f"{said} {peak()}", "ascii")
-    return 0
+            return type(problem).__name__
 
 
 def peak() -> int:

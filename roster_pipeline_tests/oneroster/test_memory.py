@@ -111,7 +111,8 @@ def own_host() -> Iterator[None]:
 def peak(base: str, folder: Path) -> tuple[str, int]:
     """The result of a pull in a process of its own, and its peak memory in MB."""
     told = folder / "told"
-    assert preloaded.start(hostile.__name__, [base, str(told)], os.environ, [hostile.__name__]).wait(300) == 0
+    pulling = preloaded.start(hostile.__name__, [base, str(told)], os.environ, [hostile.__name__])
+    assert pulling.wait(2 * hostile.HANGS_AFTER) == 0, told.read_text("ascii")
     said, _, megabytes = told.read_text("ascii").rpartition(" ")
     return said, int(megabytes)
 

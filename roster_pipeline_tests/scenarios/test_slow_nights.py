@@ -29,8 +29,8 @@ def district(dagster_district: DagsterDistrict) -> DagsterDistrict:
 
 @pytest.fixture
 def tick(district: DagsterDistrict, monkeypatch: pytest.MonkeyPatch) -> datetime:
-    """The night of two schools of one SIS, whose first pulls may take three seconds."""
-    soon = {"first_pull": timedelta(seconds=3)}
+    """The night of two schools of one SIS, whose first pulls may take a second."""
+    soon = {"first_pull": timedelta(seconds=1)}
     monkeypatch.setattr(fetch_snapshot, "fetch", lambda *given, **named: fetch(*given, **named | soon))
     now = datetime.now(UTC).replace(microsecond=0)
     at = (now - timedelta(minutes=1)).time()
@@ -110,7 +110,7 @@ def test_the_other_runs_of_the_night_are_not_reported_as_killed(district: Dagste
 
 
 def test_a_run_by_hand_takes_its_time(district: DagsterDistrict, tick: datetime) -> None:
-    district.sis.faults.set("slow_bytes=20000")
+    district.sis.faults.set("slow_bytes=60000")
     assert district.run_sync("lincoln")["created"] > 0
 
 

@@ -10,9 +10,9 @@ from sqlalchemy.engine import URL
 
 from roster_pipeline.directory import lasting_decisions, tenants
 from roster_pipeline.directory.absences import recent_losses
-from roster_pipeline.services import decisions
 from roster_pipeline_tests.district import Begun
 from roster_pipeline_tests.sources.conftest import School, Source, begun_once, pupil, teacher
+from roster_pipeline_tests.sources.test_guards import approve
 
 PUPILS = 60
 GRADES = ("08", "09", "10")
@@ -75,11 +75,6 @@ def lose(school: School, nights: int) -> int:
     return 0
 
 
-def decide(school: School) -> None:
-    (plan,) = school.rows("select max(id) as id from plan")
-    decisions.approve(school.database, "alder", plan["id"], who="owner", reason="looked at it")
-
-
 def lost(school: School) -> dict[str, int]:
     """The lost students by grade."""
     row = school.database.call(tenants.get_school, "alder")
@@ -98,7 +93,7 @@ def test_a_slow_loss_waits_once_a_fifth_was_archived_and_begins_anew_after_an_ap
     assert "9 of 40 students below the highest grade would have been archived within 60 days, 1 of them now" in str(
         line
     )
-    decide(school)
+    approve(school)
     assert lost(school) == {}, "what somebody approved settles the earlier archivals too"
     assert lose(school, 6) == 0
     assert sum(lost(school).values()) == 6
@@ -139,13 +134,13 @@ def test_announced_leavers_archivals_by_hand_and_approved_ones_do_not_count(scho
     assert lost(school) == {"08": 1}
     school.choose(guards={"windows": [{"first": today, "last": today, "kind": "blackout"}]})
     leave(school, 6, 7)
-    decide(school)
+    approve(school)
     assert "st7" not in school.present
     assert lost(school) == {"08": 1}, "an approval for another reason does not settle the earlier one"
     school.choose(guards={"archive_share": 0.01})
     leave(school, 9)
     assert school.guards == {"archivals"}
-    decide(school)
+    approve(school)
     assert lost(school) == {}
 
 

@@ -41,8 +41,6 @@ LOOK_EVERY = 1.0
 """Seconds between two checks whether a database that was away answers again."""
 GIVING_BACK = 0.5
 """Seconds that `close` waits for connections in use."""
-CLOSES = "closes"
-"""Key in the pool's data of a connection: how often the database had been closed when the connection was made."""
 IDLE_SECONDS = 0.5
 """A connection that nobody used for longer is checked before it is used again. No restart is shorter."""
 IDLE_SINCE = "idle since"
@@ -94,7 +92,7 @@ class Database:
             pool_size=POOL,
             connect_args={**NOTICE_LOST_SERVER, "application_name": os.environ.get(NAME, "roster")},
         )
-        self._closes = 0
+        self._closed = False
         check_idle(self.engine)
         event.listen(self.engine, "connect", self._prepare)
         event.listen(self.engine, "checkin", self._given_back)
@@ -144,24 +142,24 @@ class Database:
                 return True
 
     def close(self) -> None:
-        """Close every connection; one that is in use for longer is closed when it is given back."""
-        self._closes += 1
+        """Close every connection. One that is in use for longer, or that a thread opens later, is closed when it is
+        given back."""
+        self._closed = True
         until = time.monotonic() + GIVING_BACK
         while isinstance(self.engine.pool, QueuePool) and self.engine.pool.checkedout() and time.monotonic() < until:
             time.sleep(GIVING_BACK / 50)
         self.engine.dispose()
 
-    def _prepare(self, connection: psycopg.Connection[Any], entry: ConnectionPoolEntry) -> None:
+    def _prepare(self, connection: psycopg.Connection[Any], _: ConnectionPoolEntry) -> None:
         """Set what must be set before a session makes its first temporary table."""
-        entry.info[CLOSES] = self._closes
         connection.execute(f"set temp_buffers = '{STAGING_MEMORY}'")
         connection.execute(NOTICE_LOST_MACHINES)
         connection.execute(f"set lock_timeout = '{LOCK_SECONDS}s'")
         connection.commit()
 
     def _given_back(self, connection: object, entry: ConnectionPoolEntry) -> None:
-        """Close a connection that goes back after `close`: its pool is gone, and nothing else would close it."""
-        if connection is not None and entry.info.get(CLOSES) != self._closes:
+        """Close a connection that goes back after `close`: nothing else would close it."""
+        if connection is not None and self._closed:
             entry.invalidate()
 
 

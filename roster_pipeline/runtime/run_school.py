@@ -190,7 +190,7 @@ def main(run_id: str, minutes: float) -> int:
     child.start()
     stopping = Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
-    _watch(database, run, child, minutes, stopping)
+    _watch(Database(database.engine.url), run, child, minutes, stopping)
     return 0
 
 

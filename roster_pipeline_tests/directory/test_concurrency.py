@@ -90,20 +90,22 @@ def test_a_process_that_dies_in_the_middle_leaves_nothing_and_the_next_one_succe
     assert builders.apply_plan(database, plan_id, who="night").counts == {"student": {"create": 1}}
 
 
-def test_a_connection_that_is_in_use_while_its_database_is_closed_is_closed_when_it_is_given_back(
+def test_connections_in_use_while_their_database_is_closed_and_later_ones_are_closed_when_they_are_given_back(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A later one is that of a thread which goes on for a while."""
     monkeypatch.setattr(databases, "GIVING_BACK", 0)
     with database.begin() as conn:
         used = conn.connection.driver_connection
+    with database.begin() as conn:
+        assert conn.connection.driver_connection is used, "the pool of an open database keeps its connections"
         database.close()
         assert conn.scalar(text("select 1")) == 1
+    with database.begin() as conn:
+        later = conn.connection.driver_connection
     assert used is not None
-    assert used.closed
-    with database.begin() as conn:
-        again = conn.connection.driver_connection
-    with database.begin() as conn:
-        assert conn.connection.driver_connection is again, "the pool of an open database keeps its connections"
+    assert later is not None
+    assert (used.closed, later.closed) == (True, True)
 
 
 def test_a_transaction_that_somebody_left_open_ends_the_wait_with_a_message_but_our_own_locks_are_waited_for(

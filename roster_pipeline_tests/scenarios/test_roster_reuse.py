@@ -1,14 +1,16 @@
 """If the input of cleaning is the same as the night before, its roster is taken over."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
 
 from roster_pipeline import sync
 from roster_pipeline.cleaning.quality import not_tested
@@ -23,16 +25,19 @@ from roster_pipeline.directory import (
     stored_frames,
     tenants,
 )
+from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_reuse import Unsettled
 from roster_pipeline.directory.roster_rows import CLEANED_AGAIN_AFTER, KEY
 from roster_pipeline.planning.settled import OPEN
 from roster_pipeline.sync import clean_snapshot, plan_input
 from roster_pipeline.sync.clean_snapshot import CleanedCounts
 from roster_pipeline.sync.plan_input import PlanInput
-from roster_pipeline_tests.district import District
+from roster_pipeline_tests.district import Begun, District, simulated_district
 from roster_pipeline_tests.kept_frames import keep_and_compare
+from roster_pipeline_tests.postgres import as_text, copy_of
 
 DAY = timedelta(days=1)
+_numbers = count(1)
 
 
 class Nights:
@@ -41,14 +46,11 @@ class Nights:
     def __init__(self, district: District, monkeypatch: pytest.MonkeyPatch) -> None:
         self.district = district
         self.today = datetime.now(UTC).date()
-        self.number = 0
         monkeypatch.setattr(clean_snapshot, "_today", lambda school: self.today)
-        district.add_school(primary_contacts=True)
 
     def next(self, *, take_over: bool = True) -> CleanedCounts:
         """One more night."""
-        self.number += 1
-        sync.fetch(self.district.database, "lincoln", batch=f"night {self.number}", run_id=None)
+        sync.fetch(self.district.database, "lincoln", batch=f"night {next(_numbers)}", run_id=None)
         return sync.clean_latest(self.district.database, "lincoln", run_id=None, take_over=take_over)
 
     def of(self, snapshot_id: int) -> tuple[list[pd.DataFrame], dict[str, Any]]:
@@ -60,12 +62,24 @@ class Nights:
         return [frame.drop(columns="snapshot_id", errors="ignore") for frame in frames], counts
 
 
-@pytest.fixture
-def nights(district: District, monkeypatch: pytest.MonkeyPatch) -> Nights:
+@pytest.fixture(scope="module")
+def begun(postgres_template: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begun[District]]:
     """A school that was fetched and cleaned once."""
-    nights = Nights(district, monkeypatch)
-    assert not nights.next().taken_over
-    return nights
+    home = tmp_path_factory.mktemp("home")
+    with (
+        copy_of(postgres_template) as url,
+        pytest.MonkeyPatch.context() as patched,
+        simulated_district(District, Database(as_text(url)), patched, home) as district,
+    ):
+        district.add_school(primary_contacts=True)
+        assert not Nights(district, patched).next().taken_over
+        yield Begun(district, district.people)
+
+
+@pytest.fixture
+def nights(begun: Begun[District], monkeypatch: pytest.MonkeyPatch) -> Iterator[Nights]:
+    with begun.copied() as district:
+        yield Nights(district, monkeypatch)
 
 
 def test_a_roster_that_was_taken_over_is_the_one_that_cleaning_would_make_and_does_make_again(nights: Nights) -> None:

@@ -1,13 +1,14 @@
-"""How two pulls of one source differ."""
+"""How two pulls of one source differ, and how records that changed since an earlier pull differ from the directory."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory.delta_base import CHANGED_AT
-from roster_pipeline.directory.record_sets import NAMED, of_pulls
+from roster_pipeline.directory.record_sets import NAMED, of_pull, of_pulls
+from roster_pipeline.directory.tenants import ConnectionRow
 
 OF_ONE = f"""(
     select r.sourced_id, r.payload::jsonb as payload, {CHANGED_AT} as at from unnest(cast(:{{ids}} as bigint[])) p (id)
@@ -60,6 +61,59 @@ where w.kind = 'user' and w.orgs @> array[:org]
       where o.connection_id = w.connection_id and o.kind = 'user' and o.sourced_id = w.sourced_id)
 """  # noqa: S608
 
+DIGITS = "right(regexp_replace({}, '[^0-9]', '', 'g'), 8)"
+PHONE = DIGITS.format("coalesce(r.payload ->> 'phone', r.payload ->> 'sms')")
+MOVED = f"""
+with one as materialized {OF_ONE.format(ids="only_here")}, concerned (school_id, role) as (
+    select * from unnest(cast(:schools as bigint[]), cast(:roles as text[]))
+), people as materialized (
+    select p.*, r.payload from one r
+    join link l on l.connection_id = :connection and l.sourced_id = r.sourced_id and l.is_primary
+    join person p on p.district_id = l.district_id and p.id = l.person_id and not p.excluded
+    where coalesce(r.payload ->> 'status', 'active') not in ('tobedeleted', 'inactive') and exists (
+        select from membership m join concerned using (school_id, role)
+        where m.district_id = :district and m.person_id = p.id and m.status = 'active')
+), contacts as materialized (
+    select distinct on (c.sourced_id) c.*, r.payload from one r join contact c using (sourced_id)
+    where c.district_id = :district and c.school_id in (select school_id from concerned where role = 'student')
+), changed as materialized (
+    select 'p' || r.id as who, lower(r.family_name) as family, lower(r.payload ->> 'familyName') as new_family, v.*
+    from people r cross join lateral (values
+        ('number', bare_number(r.number), bare_number(r.payload ->> 'identifier')),
+        ('username', lower(r.username), lower(r.payload ->> 'username')),
+        ('email', lower(r.email), lower(r.payload ->> 'email')),
+        ('phone', {DIGITS.format("r.phone")}, {PHONE}),
+        ('given name', lower(r.given_name), lower(r.payload ->> 'givenName')),
+        ('family name', lower(r.family_name), lower(r.payload ->> 'familyName'))
+    ) v (field, old, new) where v.old <> v.new and v.new <> ''
+    union all
+    select 'c' || r.sourced_id, lower(r.family_name), lower(r.payload ->> 'familyName'), v.*
+    from contacts r cross join lateral (values
+        ('contact email', lower(r.email), lower(r.payload ->> 'email')),
+        ('contact phone', {DIGITS.format("r.phone")}, {PHONE}),
+        ('contact given name', lower(r.given_name), lower(r.payload ->> 'givenName')),
+        ('contact family name', lower(r.family_name), lower(r.payload ->> 'familyName'))
+    ) v (field, old, new) where v.old <> v.new and v.new <> ''
+    union all
+    select 'p' || r.id, lower(r.family_name), lower(r.payload ->> 'familyName'), 'contact', c.sourced_id, a.id
+    from people r join contact c on c.district_id = :district and c.person_id = r.id
+    cross join lateral jsonb_array_elements_text(r.payload -> 'agents') a (id)
+    where not r.payload -> 'agents' ? c.sourced_id
+)
+select count(distinct who) from (
+    select a.who from changed a join changed b on (b.field, b.old) = (a.field, a.new) and b.who <> a.who
+    where a.field = any(:own) or a.new_family is distinct from b.family
+    union all select unnest(array_agg(who)) from changed group by field, new having count(distinct old) > :few
+) moved
+"""  # noqa: S608
+"""Records that changed and would give somebody what another person, who changes too, had until now; or many people one
+and the same value. Families share phones, e-mails and contacts. `right`: a phone is stored with the code of the
+country."""
+OWN = ("number", "username", "given name", "family name", "contact given name", "contact family name")
+"""The values that families do not exchange."""
+FEW_VALUES = 3
+"""Brothers and sisters, or twins with one mistake, may get one value."""
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -91,6 +145,19 @@ def _differing(conn: Connection, pull_id: int, base_id: int) -> dict[str, Any]:
     pulls = of_pulls(conn, pull_id, base_id)
     here, there = pulls[pull_id], pulls[base_id]
     return {"only_here": (here - there).ids.tolist(), "only_there": (there - here).ids.tolist()}
+
+
+def values_moved(
+    conn: Connection, pull_id: int, base_id: int | None, source: ConnectionRow, concerned: Sequence[tuple[int, str]]
+) -> int:
+    """How many people and contacts would get a value that somebody else of them has, or all the same one. concerned:
+    the schools and roles that follow the SIS (auto update). base_id: the earlier pull since which a record must have
+    changed; None: any record counts."""
+    schools, roles = ([one[place] for one in concerned] for place in range(2))
+    ids = of_pull(conn, pull_id).ids.tolist() if base_id is None else _differing(conn, pull_id, base_id)["only_here"]
+    given = {"schools": schools, "roles": roles, "own": list(OWN), "few": FEW_VALUES, "only_here": ids}
+    owner = {"connection": source.id, "district": source.district_id}
+    return int(conn.scalar(text(MOVED), given | owner) or 0) if ids else 0
 
 
 def left_out(conn: Connection, whole_id: int, part_id: int, org: str) -> int:

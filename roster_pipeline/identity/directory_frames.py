@@ -154,7 +154,8 @@ class SnapshotFacts:
     problems: why it is not complete. version: the version of the standard. bundle: it was read from CSV, not from an
     API. unchanged_since: since when the source has been the same, as of taken_at. school_id: the school that took it.
     losses, arrivals: what the schools that share its pull lack together, and who would come to them
-    (`planning/shared_pull.py`). whole_records: a changed record names all schools of the person.
+    (`planning/shared_pull.py`). moved: how many of their people would get values of each other. whole_records: a
+    changed record names all schools of the person.
     """
 
     complete: bool
@@ -167,6 +168,7 @@ class SnapshotFacts:
     school_id: int | None = None
     losses: Mapping[str, Any] = field(default_factory=dict)
     arrivals: Mapping[str, Any] = field(default_factory=dict)
+    moved: int = 0
     whole_records: bool = False
 
 

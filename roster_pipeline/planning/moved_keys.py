@@ -38,10 +38,11 @@ from roster_pipeline.vocabulary import (
 
 CONTACT_KEYS = {name: CONTACT_FIELDS.index(name) for name in ("contact_sourced_id", "contact_email", "contact_phone")}
 """The fields that identify a contact, each with its place in an entry of `MORE_CONTACTS`."""
-_KEYS = {"number": "number", "email": "e-mail", "username": "username"}
+_KEYS = {"number": "number", "email": "e-mail", "username": "username", "phone": "phone"}
 """For each field of a change, the word that people use for it."""
-_SHARED_IN_A_FAMILY = ("email",)
-"""Brothers and sisters share e-mails and contacts. A number or a username belongs to one person."""
+_SHARED_IN_A_FAMILY, _OF_A_HOUSEHOLD = ("email",), ("phone",)
+"""Brothers and sisters share e-mails and contacts. People of different names share a phone, so it moves only if the
+other person gives it up. A number or a username belongs to one person."""
 _NAME = "id"
 """An id whose record carries another person's name, or number and username: the two records changed places."""
 _WHOLE_NAMES = (("given_name", "family_name"), ("given_name", "family_name", "middle_name"))
@@ -67,9 +68,7 @@ class Moved:
 
 
 def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
-    """Find the moved keys in the rows of a plan. It loops only over rows with changes; the holders are found by
-    column.
-    """
+    """Find the moved keys in the rows of a plan. It loops only over rows with changes. Holders are found by column."""
     person, action = persons_of(rows), rows["action"].to_numpy(dtype=object)
     people = (person >= 0) & (rows["role"].to_numpy(dtype=object) != CONTACT)
     writes = people & np.isin(action, WRITING)
@@ -91,11 +90,11 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
         holders = _holders(directory, name, [key for _, key in gained])
         for who, key in gained:
             others = taken_from[name][who] = {other for other in holders.get(key, ()) if other != who}
-            shared = name in _SHARED_IN_A_FAMILY
+            shared, may_be_shared = name in _OF_A_HOUSEHOLD, name in _SHARED_IN_A_FAMILY
             taken_now = {
                 holder
                 for holder in others
-                if not (shared and name not in changes.get(holder, {}) and names.one_family(who, holder))
+                if name in changes.get(holder, {}) or not (shared or (may_be_shared and names.one_family(who, holder)))
             }
             if taken_now:
                 moved[word].add(who)
@@ -141,7 +140,7 @@ def _taken_by_newcomers(rows: pd.DataFrame, new: Flags, directory: DirectoryFram
     """The creations with a key of an active member, unless it is an e-mail of their family."""
     found, active, places = np.zeros(len(rows), dtype=bool), set(directory.active_people.tolist()), np.flatnonzero(new)
     creations = list(zip(places.tolist(), rows["changes"].iloc[places], rows["number_kind"].iloc[places], strict=True))
-    for name in _KEYS:
+    for name in _KEYS.keys() - _OF_A_HOUSEHOLD:
         wanted = [
             (place, _key(name, fields[name][1], kind), name_key(fields.get("family_name", ("", None))[1]))
             for place, fields, kind in creations

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.frames import persons_of, strings, taken, truth
-from roster_pipeline.identity.directory_frames import places_of
+from roster_pipeline.identity.directory_frames import SnapshotFacts, places_of
 from roster_pipeline.identity.names import name_key
 from roster_pipeline.named_frames import part
 from roster_pipeline.planning.findings import Finding, out_of, percent
@@ -41,8 +41,12 @@ _KEY_FIELDS = ("email", "number", "username")
 _NAMES = ("given_name", "family_name")
 _CONTACT = "contact_sourced_id"
 _OF_CONTACT = (*CONTACT_KEYS, "contact_given_name", "contact_family_name")
-_LOST = ("phone", "middle_name", "grade")
+_MIDDLE = "middle_name"
+_LOST = ("phone", _MIDDLE, "grade")
 """Values that identify nobody. If many people lose one in a sync, a column of the export was probably lost."""
+MOVED_SHARE = 0.02
+"""More people than this part of the limit for keys (0.1 %) who get values of each other in all schools that read a pull
+are a mistake of the pull. Each school may see too few of them."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def role_findings(plan: Plan, stats: PlanStats, guards: Guards) -> Iterator[Find
     loud = {role for finding in by_size for role in finding.roles or ()}
     yield from _few_archivals(numbers, guards, loud)
     yield from _small_roles(numbers, guards, loud)
-    yield from _keys(numbers, guards)
+    yield from _keys(numbers, stats.snapshot, guards)
 
 
 def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
@@ -143,19 +147,27 @@ def _by_size(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
-    """Changes of keys. One or two people of a role pass, unless another role has too many: then a column moved."""
-    limit = guards.update_key_share
+def _keys(numbers: Numbers, snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:
+    """Changes of keys. One or two people of a role pass, unless another role has too many: then a column moved. No
+    update passes if too many people would get values of each other, in all schools that read the pull."""
+    limit, moved, known = guards.update_key_share, snapshot.moved, snapshot.arrivals.get("known", 0)
+    mixed_up = moved > max(guards.archive_always_allowed, MOVED_SHARE * limit * known)
     over = [
         (role, there, updates)
         for role, there in numbers.managed.items()
-        if there and (updates := numbers.updates.get(role)) and updates.keyed > limit * there
+        if there and (updates := numbers.updates.get(role)) and (mixed_up or updates.keyed > limit * there)
     ]
-    for role, there, updates in over if any(updates.keyed > TOO_FEW for _, _, updates in over) else ():
+    for role, there, updates in over if mixed_up or any(updates.keyed > TOO_FEW for _, _, updates in over) else ():
         message = (
             f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, "
-            f"or other data of a contact, or lose a value or the right to log in, {out_of(updates.keyed, there)}."
+            "or other data of a contact, or lose a value or the right to log in, "
+            f"{out_of(updates.keyed, there)}."
         )
+        if mixed_up:
+            message = (
+                f"In the schools of this connection, {moved:,} people would get values that others of them have. "
+                f"Does the SIS mix up its people? Here, {people_of(role, updates.rows)} would change."
+            )
         yield Finding("key_updates", message, updates.keyed / there, limit, (UPDATE,), updates.into, about=role)
 
 
@@ -245,9 +257,9 @@ def _share(guard: str, role: str, action: str, rows: int, there: int, limit: flo
 
 
 def _of_keys(changes: dict[str, list[object]]) -> bool:
-    """Whether a row gives somebody another key, or removes a value or the right to log in. These do not count: a first
-    contact, the first e-mail, phone or name of a contact, a number of another kind or place, and the grade of somebody
-    who is no longer a student."""
+    """Whether a row gives somebody another key or middle name, or removes a value or the right
+    to log in. These do not count: a first contact, the first e-mail, phone or name of a contact, a number of another
+    kind or place, and the grade of somebody who is no longer a student."""
     if any(name in changes and changes[name][0] != changes[name][1] for name in _KEY_FIELDS):
         return True
     if _changes_contact({name: changes[name] for name in _OF_CONTACT if name in changes}):
@@ -255,6 +267,9 @@ def _of_keys(changes: dict[str, list[object]]) -> bool:
     if _changes_later_contacts(changes) or changes.get("enabled", (None, None))[1] is False:
         return True
     if any(name in changes and changes[name][1] is None for name in _LOST) and "role" not in changes:
+        return True
+    old, new = (name_key(name) for name in changes.get(_MIDDLE, (None, None)))
+    if old and new and not old.startswith(new) and not new.startswith(old):
         return True
     return any(name in changes and _other_name(*changes[name]) for name in _NAMES)
 

@@ -38,7 +38,7 @@ MISSING_REASONS = ("left", "no_org", "not_enrolled")
 _MOVING, _MOVES = (CREATE, RESTORE, ARCHIVE), ("joined_school", "returned", "moved_school")
 """The rows of a plan for people who change schools, by action and reason. Those who come to another school under a new
 id have one of `MISSING_REASONS` here."""
-LOSSES, ARRIVALS = "losses", "arrivals"
+LOSSES, ARRIVALS, MOVED = "losses", "arrivals", "moved"
 """The keys of the facts in the proof of a pull."""
 MIXED_UP = 0.04
 """More people than this part of the limit for creations (1 %) who would change schools in circles, or come to several

@@ -244,7 +244,7 @@ def _finish(
             proof = proof | {"notes": [*proof["notes"], *notes]}
         compared = pull_comparison.compare(conn, pull_id, base.id) if base else None
         judged = aged(proof, base, before, compared)
-        shared = facts_of_schools(conn, source, pull_id, judged.proof) if scope == WHOLE else {}
+        shared = facts_of_schools(conn, source, pull_id, judged.proof, base, before) if scope == WHOLE else {}
         pulls.finish(
             conn, pull_id, judged.proof | shared, written_at=judged.written_at, unchanged_since=judged.unchanged_since,
         )  # fmt: skip

@@ -16,13 +16,22 @@ from roster_pipeline.directory.absences import absent_members, schools_read_late
 from roster_pipeline.directory.arrivals import arrivals, known_people
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.delta_base import OLDER_RECORDS, SPLIT_RECORDS, DeltaBase
-from roster_pipeline.directory.pull_comparison import Compared
+from roster_pipeline.directory.pull_comparison import Compared, values_moved
 from roster_pipeline.errors import ABOUT_AGE, in_words
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
 from roster_pipeline.oneroster.collections.row_order import RowOrder, missing_among
 from roster_pipeline.oneroster.http.addresses import is_bundle_url
-from roster_pipeline.planning.shared_pull import ARRIVALS, LOSSES, Coming, Known, RoleLoss, arrivals_of, losses_of
+from roster_pipeline.planning.shared_pull import (
+    ARRIVALS,
+    LOSSES,
+    MOVED,
+    Coming,
+    Known,
+    RoleLoss,
+    arrivals_of,
+    losses_of,
+)
 from roster_pipeline.planning.snapshot_guards import OLDER, SINGLE_USERS, stale_source
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import counted
@@ -135,10 +144,15 @@ def is_cut(conn: Connection, source: tenants.ConnectionRow, pull_id: int, lost: 
 
 
 def facts_of_schools(
-    conn: Connection, source: tenants.ConnectionRow, pull_id: int, proof: Mapping[str, Any]
+    conn: Connection,
+    source: tenants.ConnectionRow,
+    pull_id: int,
+    proof: Mapping[str, Any],
+    base: DeltaBase | None,
+    before: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """What the schools that read a pull lack together, and who would come to them; nothing if it is one school.
-    proof: of the pull."""
+    """What the schools that read a pull lack together, who would come to them, and how many would get values of others;
+    nothing if it is one school. proof: of the pull. base, before: the complete pull and the proof before it."""
     lately = schools_read_lately(conn, source.id)
     schools = [school for school in tenants.schools_of(conn, source.id) if school.id in lately]
     if len(schools) < 2:
@@ -146,7 +160,16 @@ def facts_of_schools(
     today = datetime.now(schools[0].settings.zone).date()
     coming = arrivals(conn, pull_id, source, schools, today)
     known = known_people(conn, source.district_id, lately)
-    facts = {ARRIVALS: arrivals_of(starmap(Coming, coming), starmap(Known, known))}
+    facts: dict[str, Any] = {ARRIVALS: arrivals_of(starmap(Coming, coming), starmap(Known, known))}
+    if base is not None:
+        changed_since = base.id if (before or {}).get(MOVED, 0) <= TOO_FEW else None
+        follow = [
+            (school.id, role)
+            for school in schools
+            for role in school.settings.rostered
+            if school.settings.role(role).auto_update
+        ]
+        facts[MOVED] = values_moved(conn, pull_id, changed_since, source, follow)
     if source.learned.get(SINGLE_USERS) or not proof["complete"] or proof["mode"] != "full":
         return facts  # the SIS is asked for each person, or nobody is archived because they are missing
     parts = ((proof.get("age") or {}).get("order") or {}).get("missing") or ()
@@ -200,6 +223,7 @@ def snapshot_facts(row: Mapping[str, Any], zone: ZoneInfo) -> SnapshotFacts:
         school_id=int(row["school_id"]),
         losses=proof.get(LOSSES, {}),
         arrivals=proof.get(ARRIVALS, {}),
+        moved=proof.get(MOVED, 0),
         whole_records=row["written_at"] is None and not proof.get(SPLIT_RECORDS),
     )
 

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from itertools import count, groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -26,6 +27,9 @@ where m.status = 'active' and s.district_id = :district
 NEW = "new-"
 OFF = ("shrink_share", "missing_share", "restore_share", "slow_loss_share", "rekeyed_share")
 """The limits of guards that this model does not have."""
+USERNAMES = """
+select l.sourced_id as who, p.username from person p join link l on l.person_id = p.id where p.district_id = :district
+"""
 _numbers = count(1)
 
 
@@ -39,6 +43,14 @@ def held_for_size(missing: int, known: int) -> bool:
     return missing > 0.1 * known and not (known < SMALL and missing <= ALWAYS)
 
 
+class Row(NamedTuple):
+    """A student in the file."""
+
+    sourced_id: str
+    school: str
+    username: str
+
+
 class SharedPullModel:
     """The active students of each school, their ids, and the file of the night before."""
 
@@ -46,16 +58,21 @@ class SharedPullModel:
         self.active: set[tuple[str, str]] = set()
         self.before: set[tuple[str, str]] = set()
         self.ids: dict[str, set[str]] = {}
-        self.file: list[str] = []
+        self.primary: dict[str, str] = {}
+        self.usernames: dict[str, str] = {}
+        self.file: dict[str, Row] = {}
         self.parts: list[list[str]] = []
+        self.mixed_up = 0
 
-    def night(self, file: list[tuple[str, str]], order: list[str]) -> dict[str, set[str]]:
-        """The guards that hold something of each school. file: the ids that came, with their school. order: in which
-        the schools sync."""
-        self.parts = self._lost_parts([one for one, _ in file])
-        self.file = [one for one, _ in file]
+    def night(self, file: list[Row], order: list[str]) -> dict[str, set[str]]:
+        """The guards that hold something of each school. file: who came. order: in which the schools sync."""
+        self.parts = self._lost_parts([row.sourced_id for row in file])
+        changed = [row for row in file if self.mixed_up > FEW or self.file.get(row.sourced_id) != row]
+        self.file = {row.sourced_id: row for row in file}
         in_parts = {one for part in self.parts for one in part}
-        came = {human(one): (one, school) for one, school in file}
+        rows = {human(row.sourced_id): row for row in file}
+        came = {who: (row.sourced_id, row.school) for who, row in rows.items()}
+        self.mixed_up = self._mixed_up_usernames(changed)
         first = not self.active
         known = {school: sum(one == school for _, one in self.active) for school in order}
         gone = {school: {who for who, one in self.active if one == school and not self._linked(who, came)}
@@ -83,6 +100,8 @@ class SharedPullModel:
             many = len(left) > ALWAYS and len(left) > 0.05 * len(here)
             elsewhere = (bool(large - {school}) and (many or together)) or all_lack
             wrong = bool(moved or new & self.ids.keys())
+            updated = [rows[who] for who in here if came.get(who, ("", ""))[1] == school]
+            updated = [row for row in updated if self._differs(row) or self._is_new(row)]
             guards[school] = {
                 name
                 for name, holds in (
@@ -91,22 +110,63 @@ class SharedPullModel:
                     ("part_missing", any(self.ids[who] & in_parts for who in going)),
                     ("missing_elsewhere", elsewhere and bool(left)),
                     ("wrong_schools", (circles and (wrong or bool(left))) or (emptied and wrong)),
+                    ("key_updates", self._too_many_keys(updated, len(here))),
                 )
                 if holds
             }
-            if not guards[school] - {"creations"}:
+            if not guards[school] - {"creations", "key_updates"}:
                 self.active -= {(who, school) for who in going}
             if "wrong_schools" not in guards[school]:
                 self.active |= {(who, school) for who in new if who in back or not crowd}
-            for who, (one, at) in came.items():
-                if at == school and (who, school) in self.active:
-                    self.ids.setdefault(who, set()).add(one)
+            for row in updated if "key_updates" not in guards[school] else ():
+                if self.primary[human(row.sourced_id)] not in self.file:
+                    self.primary[human(row.sourced_id)] = row.sourced_id
+                self._write(row)
+            for who in new & {who for who, one in self.active if one == school}:
+                self._write(rows[who])
         self.before |= self.active
         return guards
 
     def _linked(self, who: str, came: dict[str, tuple[str, str]]) -> bool:
         """Whether somebody came under an id that is theirs."""
         return who in came and came[who][0] in self.ids[who]
+
+    def _is_new(self, row: Row) -> bool:
+        """Whether an id is no link yet, or not the primary one although that one did not come."""
+        who = human(row.sourced_id)
+        return row.sourced_id not in self.ids[who] or self._leads(row) != (self.primary[who] == row.sourced_id)
+
+    def _leads(self, row: Row) -> bool:
+        """Whether the fields of an active member follow this record."""
+        who = human(row.sourced_id)
+        return self.primary[who] == row.sourced_id or self.primary[who] not in self.file
+
+    def _differs(self, row: Row) -> bool:
+        return self._leads(row) and self.usernames[human(row.sourced_id)] != row.username
+
+    def _write(self, row: Row) -> None:
+        who = human(row.sourced_id)
+        self.ids.setdefault(who, set()).add(row.sourced_id)
+        if self.primary.setdefault(who, row.sourced_id) == row.sourced_id:
+            self.usernames[who] = row.username
+
+    def _too_many_keys(self, updated: list[Row], known: int) -> bool:
+        keyed = sum(map(self._differs, updated))
+        return (keyed > FEW and keyed > 0.05 * known) or (self.mixed_up > ALWAYS and bool(updated))
+
+    def _mixed_up_usernames(self, rows: list[Row]) -> int:
+        """How many people of these records would get the user name of another of them. After a night in which some
+        would have got one, everybody's record counts, not only one that changed."""
+        members = {who for who, _ in self.active}
+        changed = {
+            human(row.sourced_id): row.username
+            for row in rows
+            if human(row.sourced_id) in members and self.primary[human(row.sourced_id)] == row.sourced_id
+            and self.usernames[human(row.sourced_id)] != row.username
+        }  # fmt: skip
+        return sum(
+            any(self.usernames[other] == name for other in changed if other != who) for who, name in changed.items()
+        )
 
     def _mixed_up(self, came: dict[str, str], known: dict[str, int]) -> tuple[bool, bool]:
         """Whether people would change schools in circles, and whether several schools would lose theirs."""
@@ -135,7 +195,7 @@ class SharedPullModel:
     def _lost_parts(self, came: list[str]) -> list[list[str]]:
         """Students next to each other in an earlier file who have not come since, if they are more than a family."""
         parts = []
-        for part in (*self.parts, self.file):
+        for part in (*self.parts, [*self.file]):
             for is_here, some in groupby(part, lambda who: who in set(came)):
                 together = list(some)
                 parts += [together] * (not is_here and len(together) > FAMILY)
@@ -157,10 +217,7 @@ class Nights(School):
         rest = {name: self.add_school(f"{self.school}-{name}", name) for name in names[1:]}
         self.keys = {"s1": self.school} | rest
         for key in self.keys.values():
-            limits = dict.fromkeys(
-                ("shrink_share", "missing_share", "restore_share", "slow_loss_share", "rekeyed_share"), 1
-            )
-            self.set_school(key, guards=limits, primary_contacts=False)
+            self.set_school(key, guards=dict.fromkeys(OFF, 1) | {"moved_keys": 1000}, primary_contacts=False)
         self.users: list[Record] = []
         for name in names:
             self.users += [self._student(len(self.users) + place, name) for place in range(draw.choice((30, 70, 100)))]
@@ -172,14 +229,15 @@ class Nights(School):
         names = {
             name: f"{name[0]}{chr(97 + place // 26)}{chr(97 + place % 26)}" for name in ("givenName", "familyName")
         }
-        return person(f"h{self.number}-{place}", school, place, role="student", grades="09", **names)
+        return person(f"h{self.number}-{place}", school, place, role="student", grades="09",
+                      username=f"u{self.number}-{place}", **names)  # fmt: skip
 
     def lose(self) -> list[Record]:
         """The file of tonight: some people in other schools; and a block, single people of some schools, or nobody is
         missing."""
         kept = self._moved()
         if self.draw.random() < 0.4:
-            return kept
+            return self._slipped(kept)
         shares = {name: self.draw.choice((0, 0.01, 0.07, 0.09, 0.14)) for name in self.keys}
         kept = [one for one in kept if self.draw.random() >= shares[one["orgSourcedIds"]]]
         if self.draw.random() < 0.2:
@@ -207,6 +265,14 @@ class Nights(School):
             self.users = moved
         return list(moved)
 
+    def _slipped(self, users: list[Record]) -> list[Record]:
+        """The students, some of them with the user name of the one before."""
+        places = sorted(self.draw.sample(range(len(users)), self.draw.choice((0, 0, 3, 8, 12))))
+        names = {
+            place: users[before]["username"] for place, before in zip(places, [*places[-1:], *places], strict=False)
+        }
+        return [one | {"username": names.get(place, one["username"])} for place, one in enumerate(users)]
+
     def night(self, users: list[Record], order: list[str]) -> dict[str, set[str]]:
         """One night. Returns the guards of each school."""
         self.night_number += 1
@@ -216,7 +282,7 @@ class Nights(School):
         guards = {}
         for name in order:
             self.sync_school(self.keys[name], f"{self.number} {self.night_number}")
-            guards[name] = self.guards
+            guards[name] = self.guards - {"moved_keys"}  # of single rows, which another proof has
         return guards
 
 
@@ -229,9 +295,14 @@ def test_random_losses_of_several_schools_wait_as_the_rules_say(database: Databa
         for night in range(NIGHTS):
             users = schools.lose() if night else schools.users
             order = schools.draw.sample(list(schools.keys), len(schools.keys))
-            expected = model.night([(one["sourcedId"], one["orgSourcedIds"]) for one in users], order)
+            rows = [Row(one["sourcedId"], one["orgSourcedIds"], one["username"]) for one in users]
+            expected = model.night(rows, order)
             assert schools.night(users, order) == expected, (seed, night)
             seen.update(name for names in expected.values() for name in names)
             active = {(human(row["who"]), row["key"]) for row in schools.rows(ACTIVE)}
             assert active == {(who, schools.keys[school]) for who, school in model.active}, (seed, night)
-    assert_happened(seen, {"archivals", "missing_elsewhere", "wrong_schools"}, {"part_missing", "creations"})
+            usernames = {human(row["who"]): row["username"] for row in schools.rows(USERNAMES)}
+            assert usernames == model.usernames, (seed, night)
+    assert_happened(
+        seen, {"archivals", "missing_elsewhere", "wrong_schools", "key_updates"}, {"part_missing", "creations"}
+    )

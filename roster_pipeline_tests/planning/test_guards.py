@@ -50,6 +50,7 @@ def held(verdict: Verdict) -> set[tuple[str, str]]:
 
 
 STUDENTS = "student"
+MANY = {"known": 600, "mixed_up": 0, "slipped": False, "emptied": 0, "joining": 0, "with": 0, "schools": 0}
 BLACKOUT = Window(first=date(2026, 3, 1), last=builders.TODAY, kind="blackout")
 ADD_ONLY = Window(first=builders.TODAY, last=date(2026, 9, 1), kind="add_only")
 
@@ -223,6 +224,21 @@ CASES = [
          plan=losing(11, enabled=[True, False])),
     case("accounts switched on", plan=losing(100, enabled=[False, True])),
     case("other phones", plan=losing(100, phone=["+1", "+2"])),
+    case("other grades", plan=losing(100, grade=["09", "08"])),
+    case("other middle names of more than 5 %", of_student("update"), "key_updates",
+         plan=losing(11, middle_name=["Lee", "Kim"])),
+    case("first and longer middle names", plan=of_roles(
+        student=losing(50, middle_name=[None, "Kim"]), teacher=losing(50, middle_name=["K.", "Kim"])),
+        **with_teachers(100)),
+    case("one e-mail, and 6 values of others in all schools", of_student("update"), "key_updates", plan=plan_of(key=1),
+         snapshot=replace(builders.COMPLETE, moved=6, arrivals=MANY)),
+    case("one e-mail, and 5 values of others in all schools", plan=plan_of(key=1),
+         snapshot=replace(builders.COMPLETE, moved=5, arrivals=MANY)),
+    case("one e-mail, and 9 values of others in large schools", plan=plan_of(key=1),
+         snapshot=replace(builders.COMPLETE, moved=9, arrivals={**MANY, "known": 9000})),
+    case("one phone, and 6 values of others in all schools", of_student("update"), "key_updates",
+         plan=losing(1, phone=["+1", "+2"]),
+         snapshot=replace(builders.COMPLETE, moved=6, arrivals=MANY)),
     case("grades of people who change their role", plan=losing(11, grade=["09", None], role=["student", "teacher"])),
     case("contacts of more than 75 % because they were switched off", plan=Plan(
         losing(151, contact_sourced_id=["x", None]).rows.assign(reason="contacts_off"), False, False, (STUDENTS,))),

@@ -24,17 +24,22 @@ def filled_directory(**fields: Any) -> Directory:
     directory = Directory()
     for place in range(PEOPLE):
         one = f"p{place:03}"
-        who = directory.person(one, email=f"{one}@example.org", username=one)
+        who = directory.person(one, email=f"{one}@example.org", username=one, phone=phone_of(place))
         contact = {f"contact_{name}": f"{name}-{one}" for name in ("sourced_id", "given_name", "family_name")}
         contact |= {"contact_relationship": "parent"}
         directory.member(who, **(contact | {"contact_email": f"parent-{one}@example.org"} | fields))
     return directory
 
 
+def phone_of(place: int) -> str:
+    return f"+12025550{place:03}"
+
+
 def record(place: int, **members: Any) -> dict[str, Any]:
     """The SIS record of a student of that directory."""
     one = f"p{place:03}"
     plain = {"email": f"{one}@example.org", "username": one, "agents": [f"sourced_id-{one}"]}
+    plain["phone"] = phone_of(place)
     return user(one, **(plain | members))
 
 
@@ -79,7 +84,7 @@ def test_a_sync_on_which_nothing_moves_changes_nobody() -> None:
     assert verdict.held == []
 
 
-@pytest.mark.parametrize("member", ["identifier", "email", "username", "agents"])
+@pytest.mark.parametrize("member", ["identifier", "email", "username", "phone", "agents"])
 def test_more_than_three_people_who_get_what_others_had_wait_and_nobody_else_does(member: str) -> None:
     changed = slipped(member, 4) | {50: {"givenName": "Newly"}}
     rows, verdict = judged(filled_directory(), changed)
@@ -90,7 +95,7 @@ def test_more_than_three_people_who_get_what_others_had_wait_and_nobody_else_doe
     assert (finding["guard"], finding["value"], finding["limit"], finding["overridable"]) == ("moved_keys", 4, 3, True)
 
 
-@pytest.mark.parametrize("member", ["identifier", "email", "username", "agents"])
+@pytest.mark.parametrize("member", ["identifier", "email", "username", "phone", "agents"])
 def test_up_to_three_are_applied_and_reported(member: str) -> None:
     rows, verdict = judged(filled_directory(), slipped(member, 3))
     assert (rows["guard"] == "moved_keys").sum() == 3
@@ -118,6 +123,12 @@ def test_a_number_that_another_person_had_in_any_spelling_has_moved(spelled: str
     changed |= {place: {"identifier": spelled.format((place + 1) % 4)} for place in range(4)}
     rows, verdict = judged(directory, changed)
     assert waiting(rows, verdict) == 4
+
+
+def test_a_phone_that_the_other_person_keeps_does_not_count() -> None:
+    """A household with several names."""
+    rows, verdict = judged(filled_directory(), {place: {"phone": phone_of(place + 50)} for place in range(9)})
+    assert waiting(rows, verdict) == 0
 
 
 def test_a_contact_of_another_family_counts_though_that_family_keeps_it() -> None:

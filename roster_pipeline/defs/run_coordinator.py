@@ -24,7 +24,7 @@ from dagster._core.storage.tags import RUN_KEY_TAG, SCHEDULED_EXECUTION_TIME_TAG
 from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG, SCHEDULE, SCHOOL_TAG, WHO_TAG, partition_of
 from roster_pipeline.defs.jobs import test_connection
 from roster_pipeline.defs.resources import DirectoryResource
-from roster_pipeline.runtime.run_queue import OURS, PATIENCE_SECONDS, TASK_TAG, RunQueue, several_daemons
+from roster_pipeline.runtime.run_queue import OUR_JOBS, STUCK_SECONDS, TASK_TAG, RunQueue, several_daemons
 
 LOG = logging.getLogger(__name__)
 RETRY_WITHIN = timedelta(seconds=30)
@@ -123,7 +123,7 @@ def fail_lost_runs(instance: dg.DagsterInstance, queue: RunQueue, suspects: Coll
     forgotten = [
         record
         for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED]))
-        if queue.age(record) > PATIENCE_SECONDS and record.dagster_run.job_name in OURS
+        if queue.age(record) > STUCK_SECONDS and record.dagster_run.job_name in OUR_JOBS
     ]
     found = {"lost": queue.lost(), "dead": queue.dead, "forgotten": forgotten}
     failed, left = [], []
@@ -182,7 +182,7 @@ def numbers(queue: RunQueue) -> dict[str, tuple[str, float]]:
         "roster_runs_started": ("Runs under way", len(queue.started)),
         "roster_runs_lost": ("Launched runs whose message is gone", len(queue.lost())),
         "roster_runs_dead": ("Started runs that no process executes", len(queue.dead)),
-        "roster_runs_stuck": ("Runs that could start and have waited for two minutes", len(queue.could_go_on())),
+        "roster_runs_stuck": ("Runs that could start and have waited for two minutes", len(queue.stuck())),
         "roster_run_slots": ("Runs that may be under way at once", queue.slots),
         "roster_queue_oldest_seconds": ("Age of the oldest queued run", max(map(queue.age, queue.waiting), default=0)),
         "roster_last_start_timestamp_seconds": ("When the last run began", queue.last_start or 0),

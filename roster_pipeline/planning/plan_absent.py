@@ -120,8 +120,8 @@ def _said_to_leave(context: PlanningContext, who: Ints) -> Flags:
     says_so = np.isin(identities.record_status, [STATUS_RANK[status] for status in left])
     says_so &= ~context.matched.reassigned[identities.identity]
     others = links.loc[~links["sourced_id"].isin(set(identities.roster.loc[says_so, "sourced_id"])), "person_id"]
-    said: Flags = ~np.isin(who, numbers_of(others))
-    return said
+    leave: Flags = ~np.isin(who, numbers_of(others))
+    return leave
 
 
 def _links(context: PlanningContext, who: Ints) -> dict[int, list[str]]:

@@ -17,10 +17,10 @@ from roster_pipeline.directory.locks import alive_runs
 from roster_pipeline.sync.health_checks import Item
 from roster_pipeline.vocabulary import counted
 
-OURS = frozenset({"rostering", "test_connection", "prune", "__ASSET_JOB"})
+OUR_JOBS = frozenset({"rostering", "test_connection", "prune", "__ASSET_JOB"})
 """Jobs whose processes show that they are alive. Runs of other code on the same instance are not judged."""
 TASK_TAG = "dagster-celery/task_id"
-PATIENCE_SECONDS = 120.0
+STUCK_SECONDS = 120.0
 """If a run could go on but has not done so for this long, something is wrong."""
 SILENT_SECONDS = 30.0
 """A process without its lock writes an event within this time: it begins its run, or is between two steps."""
@@ -31,7 +31,7 @@ MOST_LOOKED_AT = 500
 DAEMON_BEATS_SECONDS = 300.0
 """How long heartbeats of the daemon are remembered. They show whether there are two daemons, or one that was
 restarted."""
-BROKER, WORKERS, STANDING_STILL, LONG_QUEUE, LOST, DEAD, DAEMONS = (
+BROKER, WORKERS, STUCK, LONG_QUEUE, LOST, DEAD, DAEMONS = (
     "broker", "workers", "run queue", "queue age", "lost messages", "dead runs", "one daemon",
 )  # fmt: skip
 CONNECT_SECONDS = 4.0
@@ -133,9 +133,9 @@ class RunQueue:
             return []
         free = [run for run in self.launched if run.dagster_run.tags.get(TASK_TAG) not in self.broker.held]
         free.sort(key=lambda run: run.update_timestamp, reverse=True)
-        return [run for run in free[self.broker.waiting :] if self.age(run) > PATIENCE_SECONDS]
+        return [run for run in free[self.broker.waiting :] if self.age(run) > STUCK_SECONDS]
 
-    def could_go_on(self) -> list[dg.RunRecord]:
+    def stuck(self) -> list[dg.RunRecord]:
         """Runs that have waited for long and that no limit keeps from starting."""
         going = [*self.launched, *self.started]
         counter = TagConcurrencyLimitsCounter(self.limits, [run.dagster_run for run in going])
@@ -143,7 +143,7 @@ class RunQueue:
         if self.slots >= 0 and len(going) >= self.slots:
             free = []
         idle = self.broker is None or self.broker.active < self.broker.processes
-        return [run for run in [*free, *(self.launched if idle else [])] if self.age(run) > PATIENCE_SECONDS]
+        return [run for run in [*free, *(self.launched if idle else [])] if self.age(run) > STUCK_SECONDS]
 
 
 def look_at_runs(instance: dg.DagsterInstance, database: Database) -> RunQueue:
@@ -173,7 +173,7 @@ def look_at_runs(instance: dg.DagsterInstance, database: Database) -> RunQueue:
     found.dead.extend(
         run
         for run in started
-        if run.dagster_run.job_name in OURS
+        if run.dagster_run.job_name in OUR_JOBS
         and run.dagster_run.run_id not in alive
         and run.dagster_run.tags.get(TASK_TAG) not in held
         and found.at.timestamp() - _last_event(instance, run) > SILENT_SECONDS
@@ -207,18 +207,18 @@ def several_daemons(beats: Iterable[tuple[float, str]]) -> bool:
 
 def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[Item]:
     """The findings: each is green, red with its remedy, or a note. beats: heartbeats of earlier checks."""
-    lost, dead, stuck = queue.lost(), queue.dead, queue.could_go_on()
+    lost, dead, stuck = queue.lost(), queue.dead, queue.stuck()
     oldest = max((queue.age(run) for run in queue.waiting), default=0.0)
-    still = queue.last_start is None or queue.at.timestamp() - queue.last_start > PATIENCE_SECONDS
+    no_start = queue.last_start is None or queue.at.timestamp() - queue.last_start > STUCK_SECONDS
     double = several_daemons(recent_beats(queue, beats))
     waited = f"the oldest run has waited for {counted(round(oldest / 60), 'minute', 'minutes')}"
     again = "These runs are marked as failed and start again within minutes."
     return [
         *(_over_the_broker(queue.broker, queue) if queue.broker else []),
         _item(
-            STANDING_STILL, bool(stuck and still),
+            STUCK, bool(stuck and no_start),
             f"{len(queue.waiting)} waiting, {len(queue.launched)} launched, {len(queue.started)} under way",
-            f"{counted(len(stuck), 'run', 'runs')} could start, and none has for {PATIENCE_SECONDS / 60:.0f} minutes",
+            f"{counted(len(stuck), 'run', 'runs')} could start, and none has for {STUCK_SECONDS / 60:.0f} minutes",
             "Check that daemon and workers run, and read their output: roster doctor",
         ),
         _item(

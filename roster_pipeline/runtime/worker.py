@@ -53,7 +53,7 @@ TURN_SECONDS = 1.0
 """Seconds between two tries of a run that waits for the fetch of another run, at least."""
 CANCELED_WITHIN_SECONDS = 3.0
 """How often a process asks whether its run was canceled."""
-TELL_SECONDS = 30.0
+MARK_SECONDS = 30.0
 """How often a run that waits at the broker is marked, which shows that its message is not lost."""
 WAITS_TAG = "roster/waits_at_broker"
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout, DagsterPostgresException, DirectoryError)
@@ -138,8 +138,8 @@ def interrupted_when_canceled(instance: dg.DagsterInstance, run_id: str) -> Iter
 
 def cancel_requested(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether somebody canceled the run. The status may not show it: a run that starts at that moment overwrites it."""
-    asked = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.PIPELINE_CANCELING, limit=1)
-    return bool(asked.records)
+    canceling = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.PIPELINE_CANCELING, limit=1)
+    return bool(canceling.records)
 
 
 def has_to_wait(run: dg.DagsterRun, turn: ExitStack) -> bool:
@@ -170,7 +170,7 @@ def wait_at_broker(task: Task, instance: dg.DagsterInstance, run: dg.DagsterRun,
     now = time.time()
     if not tried_at:
         when_it_answers(lambda: instance.report_engine_event(WAITS, run))
-    elif DAGSTER_CELERY_TASK_ID_TAG in run.tags and now - float(run.tags.get(WAITS_TAG, 0)) > TELL_SECONDS:
+    elif DAGSTER_CELERY_TASK_ID_TAG in run.tags and now - float(run.tags.get(WAITS_TAG, 0)) > MARK_SECONDS:
         when_it_answers(lambda: instance.add_run_tags(run.run_id, {WAITS_TAG: f"{now:.0f}"}))
     time.sleep(min(max(tried_at + TURN_SECONDS - now, 0.0), TURN_SECONDS))
     raise task.retry(kwargs={**task.request.kwargs, "tried_at": time.time()}, countdown=0, max_retries=None)

@@ -24,6 +24,7 @@ from roster_pipeline.runtime.processes import ProcessGroup
 from roster_pipeline_tests.cli.conftest import Roster
 from roster_pipeline_tests.waiting import until
 
+pytestmark = pytest.mark.timeout(300)
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 PARENT = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]); time.sleep(60)"
 DEV = """

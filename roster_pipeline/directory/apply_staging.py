@@ -23,7 +23,8 @@ select v.role, v.action, v.guard, v.verdict, v.rows, v.findings, v.sync_id,
        a.approval_id, a.by_manager, a.parts,
        exists (
            select from sync y join snapshot n on n.id = y.snapshot_id
-           where y.school_id = p.school_id and y.kind = 'sync' and (n.pull_id, n.id) > (s.pull_id, s.id)) as overtaken,
+           where y.school_id = p.school_id and y.kind = 'sync'
+               and coalesce((n.pull_id, n.id) > (s.pull_id, s.id), n.id > s.id)) as overtaken,
        exists (select from plan_row r where r.plan_id = :plan and r.action = any(:changing) and not exists (
            select from verdict w
            where w.plan_id = r.plan_id and w.role = r.role and w.action = r.action and w.guard = r.guard)) as missing

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, insert, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, insert, select, text, tuple_, update
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
@@ -61,9 +61,11 @@ class UnknownPlan(DirectoryError):
 
 
 def of_data_after(taken: ColumnElement[Any] | int) -> Select[Any]:
-    """A school's syncs from newer data than this snapshot (a later pull, or later from it)."""
+    """A school's syncs from newer data than this snapshot: a later pull, or later from it, or if a pull was dropped,
+    a later snapshot."""
     this, newer = snapshot.alias(), snapshot.alias()
     later = tuple_(newer.c.pull_id, newer.c.id) > tuple_(this.c.pull_id, this.c.id)
+    later = func.coalesce(later, newer.c.id > this.c.id)
     query = select(sync.c.id).select_from(sync).join(newer, newer.c.id == sync.c.snapshot_id)
     query = query.join(this, and_(this.c.school_id == newer.c.school_id, later))
     return query.where(sync.c.kind == "sync", this.c.id == taken)

@@ -237,6 +237,11 @@ def facts(conn: Connection, snapshot_id: int) -> dict[str, Any]:
     return dict(conn.execute(select(snapshot).where(snapshot.c.id == snapshot_id)).mappings().one())
 
 
+def taken_by(conn: Connection, run_id: str | None) -> bool:
+    """Whether a run has taken a snapshot."""
+    return bool(conn.scalar(select(select(snapshot.c.id).where(snapshot.c.run_id == run_id).exists())))
+
+
 def users_of(facts: Mapping[str, Any]) -> int:
     """How many user records a snapshot has, by its facts."""
     return int(facts["counts"].get(COUNTED["user"], 0))

@@ -13,7 +13,7 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
-from roster_pipeline.directory import lasting_decisions, plans, rosters, school_history, tenants
+from roster_pipeline.directory import lasting_decisions, plans, rosters, school_history, snapshots, tenants
 from roster_pipeline.directory.absences import in_earlier_snapshots, never_listed, newcomers, recent_losses
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.arrivals import on_their_way
@@ -30,7 +30,7 @@ from roster_pipeline.planning.plan_stats import PlanStats, plan_stats_of, stats_
 from roster_pipeline.planning.slow_losses import LATELY, LONG
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError, plan_input
-from roster_pipeline.sync.clean_snapshot import clean_if_numbers_moved
+from roster_pipeline.sync.clean_snapshot import clean_if_numbers_moved, clean_latest
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.plan_input import PlanInput, TakenOver
@@ -76,7 +76,10 @@ def plan_latest(
     school, newest = database.call(latest_snapshot, school_key, run_id)
     if newest is None:
         raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
-    if "roles" not in newest["counts"]:
+    if "roles" not in newest["counts"] and newest["run_id"] != run_id and database.call(snapshots.taken_by, run_id):
+        clean_latest(database, school_key, run_id=run_id)  # the run was overtaken, and a third one has just fetched
+        school, newest = database.call(latest_snapshot, school_key, run_id)
+    if newest is None or "roles" not in newest["counts"]:
         raise SyncError(
             school_key, "the data that were fetched last were not cleaned yet", f"Run: roster sync {school_key}"
         )

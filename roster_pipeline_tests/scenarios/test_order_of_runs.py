@@ -46,8 +46,12 @@ def people(district: District) -> list[dict[str, object]]:
     )
 
 
+@pytest.mark.parametrize("dropped", [[], ["id = 2"], ["true"]], ids=["", "its pull is dropped", "all pulls are"])
 @pytest.mark.parametrize("done", range(1, len(STEPS)), ids=["fetched", "cleaned", "planned"])
-def test_a_run_that_goes_on_after_a_newer_one_changes_nothing_and_sends_nothing(district: District, done: int) -> None:
+def test_a_run_that_goes_on_after_a_newer_one_changes_nothing_and_sends_nothing(
+    district: District, done: int, dropped: list[str]
+) -> None:
+    """Two newer pulls drop its pull, perhaps those of other schools."""
     district.add_school()
     run(district, "first", *STEPS)
     students = [one.sourced_id for one in district.people.people_of("sch-1", "student")]
@@ -61,10 +65,25 @@ def test_a_run_that_goes_on_after_a_newer_one_changes_nothing_and_sends_nothing(
     before = people(district)
     assert {"Later"} == {row["given_name"] for row in before if row["sourced_id"] == students[0]}
     assert joined.sourced_id in {row["sourced_id"] for row in before}
+    for which in dropped:
+        district.execute(f"delete from pull where {which}")
     numbers = district.value(SYNCS), district.value(MAILS)
     run(district, "slow", *STEPS[done:])
     assert people(district) == before
     assert (district.value(SYNCS), district.value(MAILS)) == numbers
+
+
+def test_a_run_that_was_overtaken_goes_on_although_a_third_one_has_just_fetched(district: District) -> None:
+    district.add_school()
+    run(district, "slow", *STEPS[:2])
+    run(district, "fast", *STEPS)
+    student = district.people.people_of("sch-1", "student")[0].sourced_id
+    district.people.rename(student, given_name="Newest")
+    run(district, "newest", "fetch")
+    run(district, "slow", *STEPS[2:])
+    assert {"Newest"} == {row["given_name"] for row in people(district) if row["sourced_id"] == student}
+    run(district, "newest", *STEPS[1:])
+    assert district.value(SYNCS) == 2
 
 
 @pytest.mark.parametrize("moment", ["planning", "planning again"])

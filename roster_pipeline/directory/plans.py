@@ -72,7 +72,7 @@ def of_data_after(taken: ColumnElement[Any] | int) -> Select[Any]:
 
 
 class Overtaken(DirectoryError):
-    """While this plan was made, a sync applied newer data of the school."""
+    """While this plan was made, a sync applied newer data of the school, or somebody was erased."""
 
     retryable = True
 

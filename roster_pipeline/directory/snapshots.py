@@ -237,6 +237,14 @@ def facts(conn: Connection, snapshot_id: int) -> dict[str, Any]:
     return dict(conn.execute(select(snapshot).where(snapshot.c.id == snapshot_id)).mappings().one())
 
 
+def erased_since(conn: Connection, facts: Mapping[str, Any]) -> bool:
+    """Whether somebody of the district was erased since the facts of a snapshot were read. It waits for a running
+    erasure, and lets later ones wait until the transaction ends, so nobody erased is written again."""
+    block_erasure(conn, facts["district_id"])
+    now = conn.scalar(select(snapshot.c.counts.has_key(CHOSEN)).where(snapshot.c.id == facts["id"]))
+    return CHOSEN in facts["counts"] and not now
+
+
 def taken_by(conn: Connection, run_id: str | None) -> bool:
     """Whether a run has taken a snapshot."""
     return bool(conn.scalar(select(select(snapshot.c.id).where(snapshot.c.run_id == run_id).exists())))

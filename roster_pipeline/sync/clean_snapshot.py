@@ -87,22 +87,25 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
     rejected = pd.concat([cleaned.rejected, refused], ignore_index=True) if len(refused) else cleaned.rejected
     quality = _tested(cleaned.roster, rejected, school.settings)
     by_role = people_by_role(cleaned.roster)
+    masters = int(cleaned.roster["master_identifier"].notna().sum())
+    counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters, NUMBERS: _number_places(school)}
+    if earlier and quality["tested"].notna().all():  # else it is tested again in the next night
+        zone = school.settings.zone
+        changes = filter(None, (next_change(some, today, zone) for some in (users, contacts)))
+        until = min((change.isoformat() for change in changes), default=None)
+        key = {"key": earlier.key, "since": today.isoformat(), "until": until}
+        counts |= {KEY: key, POSITION: earlier.position}
     with database.begin() as conn:
-        block_erasure(conn, school.district_id)
-        masters = int(cleaned.roster["master_identifier"].notna().sum())
-        counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters, NUMBERS: _number_places(school)}
-        if earlier and quality["tested"].notna().all():  # else it is tested again in the next night
-            zone = school.settings.zone
-            changes = filter(None, (next_change(some, today, zone) for some in (users, contacts)))
-            until = min((change.isoformat() for change in changes), default=None)
-            key = {"key": earlier.key, "since": today.isoformat(), "until": until}
-            counts |= {KEY: key, POSITION: earlier.position}
-        rosters.write(
-            conn, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts,
-            last=last,
-        )  # fmt: skip
-        if records.to_keep is not None:
-            stored_frames.keep(conn, snapshot_id, RECORDS, records.to_keep)
+        erased = snapshots.erased_since(conn, facts)
+        if not erased:
+            rosters.write(
+                conn, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts,
+                last=last,
+            )  # fmt: skip
+            if records.to_keep is not None:
+                stored_frames.keep(conn, snapshot_id, RECORDS, records.to_keep)
+    if erased:
+        return clean_latest(database, school_key, run_id=run_id, take_over=take_over)
     return _counts(snapshot_id, by_role, int((rejected["severity"] == "error").sum()), quality)
 
 

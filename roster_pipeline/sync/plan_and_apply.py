@@ -112,6 +112,8 @@ def plan_snapshot(
     findings = _quality_findings(given.quality, school, snapshot_id)
     judged = judge(plan, stats, school.guards_on(today), findings)
     with database.begin() as conn:
+        if snapshots.erased_since(conn, given.before.facts):
+            raise plans.Overtaken("Somebody was erased while this plan was made.", "Run it again.")
         if not dry_run and only is None:
             lasting_decisions.end_exemptions(conn, school, plan.ended_exemptions)
         plan_id = plans.write(

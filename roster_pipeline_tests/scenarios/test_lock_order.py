@@ -24,7 +24,7 @@ from roster_pipeline.directory import (
 )
 from roster_pipeline.services import connection_test, school_changes
 from roster_pipeline.services.settings_changes import change_connection
-from roster_pipeline.sync import clean_latest, fetch_snapshot
+from roster_pipeline.sync import clean_latest, clean_snapshot, fetch_snapshot, plan_and_apply
 from roster_pipeline.sync.alerts import pause_failing
 from roster_pipeline.sync.connection_checks import check_connection
 from roster_pipeline.sync.monitoring import watch
@@ -34,6 +34,9 @@ from roster_pipeline_tests.waiting import until
 
 NOW = datetime.now(UTC)
 WAITS = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+
+
+ROWS = ":of = any(sourced_ids)"
 
 
 def troubled(district: District) -> None:
@@ -184,6 +187,31 @@ def test_an_erasure_and_what_drops_old_records_both_succeed(
         district.execute(f"insert into {rejects} {rows}", of=someone(district))
     at_the_same_moment(district, monkeypatch, (operations, "_records_in"), erase, second)
     assert district.count("link", f"sourced_id = '{someone(district)}'") == 0
+
+
+@pytest.mark.parametrize(
+    "when", [(clean_snapshot, "cleaned_records"), (plan_and_apply, "judge")], ids=["cleaned", "planned"]
+)
+def test_somebody_who_is_erased_while_a_roster_is_cleaned_or_planned_is_not_written_again(
+    district: District, monkeypatch: pytest.MonkeyPatch, when: tuple[ModuleType, str]
+) -> None:
+    district.add_school()
+    district.run_sync()
+    district.people.edit(someone(district), email="new@example.org")
+    district.run_sync(steps=("fetch",))
+    usual, erased = getattr(*when), iter([erase])
+
+    def meanwhile(*given: Any, **named: Any) -> Any:
+        for now in erased:
+            now(district)
+        return usual(*given, **named)
+
+    monkeypatch.setattr(*when, meanwhile)
+    district.run_sync(steps=("clean", "plan", "apply"))
+    assert district.problems == []
+    assert next(erased, None) is None
+    for table, names in (("roster_row", "sourced_id = :of"), ("link", "sourced_id = :of"), ("plan_row", ROWS)):
+        assert district.value(f"select count(*) from {table} where {names}", of=someone(district)) == 0, table
 
 
 @pytest.mark.parametrize("way", [(rosters, "write"), (roster_rows, "take_over")], ids=["anew", "taken over"])

@@ -8,11 +8,11 @@ from sqlalchemy import event
 from roster_pipeline import sync
 from roster_pipeline_tests.district import District
 
-MOST = {"fetch": 21, "clean": 8, "plan": 13, "apply": 28}
+MOST = {"fetch": 21, "clean": 9, "plan": 15, "apply": 28}
 """A plan that archives somebody also reads earlier lists and losses. COPY statements come on top.
 `python benchmarks/statements.py --list` shows them."""
 
-TAKEN_OVER = 8
+TAKEN_OVER = 10
 """The statements of a plan that is taken over from the night before."""
 
 

@@ -74,9 +74,10 @@ def run(district: CheckedDistrict, school: str, run_id: str, batch: str) -> Call
 
 
 def things_happen(district: CheckedDistrict, night: int) -> None:
-    """Every night somebody else joins, leaves, comes back, changes or moves."""
+    """Every night somebody else joins, leaves, comes back, changes or moves. In a night, people move to one school only:
+    `wrong_schools` would hold two who change places."""
     sis = district.sis
-    here, there = sis.schools[night % 2], sis.schools[(night + 1) % 2]
+    here = sis.schools[night % 2]
 
     def somebody(place: int) -> Record:
         return sis.here()[place % len(sis.here())]
@@ -89,7 +90,7 @@ def things_happen(district: CheckedDistrict, night: int) -> None:
         sis.set_roles(leaver, [leaver.roles[night % 2]])
     sis.set_roles(somebody(night * 7 + 2), [(somebody(night * 7 + 2).roles[0][0], here)])
     sharer = somebody(night * 11 + 3)
-    sis.set_roles(sharer, [*sharer.roles[:1], (sharer.roles[0][0], there)])
+    sis.set_roles(sharer, [*sharer.roles[:1], (sharer.roles[0][0], here)])
     if sis.left():
         sis.come_back(sis.left()[0])
     else:

@@ -46,12 +46,12 @@ with believed as materialized (
     union all
     select unnest(people) from plan_unchanged where plan_id = :plan and role = any(:linking_roles)
 ), other as materialized (
-    select * from (
-        select sourced_id, person_id from link where connection_id = :connection and not is_primary
-        union
-        select sourced_id, l.person_id from link_record r join link l using (connection_id, sourced_id)
-        where r.connection_id = :connection
-    ) remembered where (person_id in (select person_id from believed)) is true
+    select distinct l.sourced_id, l.person_id from believed b cross join lateral (
+        select sourced_id, person_id from link
+        where person_id = b.person_id and connection_id + 0 = :connection and (not is_primary or exists (
+            select from link_record r where r.connection_id = link.connection_id and r.sourced_id = link.sourced_id
+        )) offset 0
+    ) l
 ), said as materialized (
     select * from {OF_SNAPSHOT.format(snapshot=":snapshot")}
       and record_status = 'member' and (sourced_id in (select sourced_id from other)) is true
@@ -62,7 +62,8 @@ on conflict (connection_id, sourced_id) do update set sync_id = excluded.sync_id
 where ({", ".join(f"r.{name}" for name in SAID)}) is distinct from ({_NOW})
 """
 """Runs at the end of an apply, with the rows that it has staged (`apply_staging`). PostgreSQL has no statistics of rows
-this young. `is true` makes it look up in a hash table, where a join would compare all with all."""
+this young. `is true` makes it look up in a hash table, where a join would compare all with all; `+ 0` and `offset 0`
+make it look up each person by an index, because other schools of the connection may have a million links."""
 
 _LEAVE = f"""
 insert into link_record (connection_id, sourced_id, sync_id, {_COLUMNS})

@@ -121,6 +121,12 @@ cross join lateral (
 order by m.person_id, m.school_id
 """  # noqa: S608
 POSITION = """
+with preferring as materialized (
+    select array(
+        select id from school where district_id = :district and id <> :school
+            and not :preferred and (settings ->> 'preferred_names')::boolean
+    ) as schools
+)
 select case when is_called then last_value else 0 end,
     exists (select from contact where district_id = :district and school_id = :school and place > 1),
     exists (select from school where connection_id = :connection and id <> :school),
@@ -129,10 +135,11 @@ select case when is_called then last_value else 0 end,
             and coalesce(settings ->> 'phone_region', :region) <> :region
     ),
     array(
-        select m.person_id from school s
-        join membership m on m.district_id = s.district_id and m.school_id = s.id and m.status = 'active'
-        where s.district_id = :district and s.id <> :school and (s.settings ->> 'preferred_names')::boolean
-          and not :preferred and exists (select from candidate c where c.person_id = m.person_id)
+        select c.person_id from preferring cross join candidate c cross join lateral (
+            select from membership m where m.district_id = :district and m.person_id = c.person_id
+                and m.school_id = any(preferring.schools) and m.status = 'active' offset 0
+        ) m
+        where preferring.schools <> '{}'
     )
 from change_log_position_seq
 """

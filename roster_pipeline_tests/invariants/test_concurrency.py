@@ -74,8 +74,10 @@ def run(district: CheckedDistrict, school: str, run_id: str, batch: str) -> Call
 
 
 def things_happen(district: CheckedDistrict, night: int) -> None:
-    """Every night somebody else joins, leaves, comes back, changes or moves. In a night, people move to one school only:
-    `wrong_schools` would hold two who change places."""
+    """Every night somebody else joins, leaves, comes back, changes or moves.
+
+    In a night, people move to one school only: `wrong_schools` would hold two who change places.
+    """
     sis = district.sis
     here = sis.schools[night % 2]
 

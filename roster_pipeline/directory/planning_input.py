@@ -187,13 +187,13 @@ _NONE = "select null, null, null where {district} <> {district} and {connection}
 class LoadedDirectory:
     """people and members are indexed by person_id. `position`: the position of the change log at the moment of reading.
     exclusions: pairs of a record of this connection and one of these people that somebody unlinked by hand.
-    said, connections, affiliations: as in `DirectoryFrames`. elsewhere: the memberships in other schools of people who
-    are not active here (`ELSEWHERE`)."""
+    link_records, connections, affiliations: as in `DirectoryFrames`. elsewhere: the memberships in other schools of
+    people who are not active here (`ELSEWHERE`)."""
 
     people: pd.DataFrame
     links: pd.DataFrame
     exclusions: pd.DataFrame
-    said: pd.DataFrame
+    link_records: pd.DataFrame
     members: pd.DataFrame
     elsewhere: pd.DataFrame
     preferred_elsewhere: frozenset[int]
@@ -239,7 +239,7 @@ def load_directory(
         people=people.set_index("person_id"),
         links=links,
         exclusions=exclusions,
-        said=read_frame(conn, link_records.OF_CANDIDATES, link_records.KINDS, **given),
+        link_records=read_frame(conn, link_records.OF_CANDIDATES, link_records.KINDS, **given),
         members=members.set_index("person_id"),
         elsewhere=pd.DataFrame(elsewhere, columns=["person_id", "role", "grade", "status", "years"]),
         preferred_elsewhere=frozenset(preferred),

@@ -32,7 +32,7 @@ def _affiliations() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype="Int64") for name in ("person_id", "connection_id", "since")})
 
 
-def _said() -> pd.DataFrame:
+def _link_records() -> pd.DataFrame:
     return pd.DataFrame({"sourced_id": pd.Series(dtype="str"), "person_id": pd.Series(dtype="Int64")})
 
 
@@ -52,8 +52,8 @@ class DirectoryFrames:
 
     exclusions: sourced_id, person_id: pairs of a record of this connection and a person whom somebody unlinked by hand.
 
-    said: sourced_id, person_id, and the columns that say who a record is: what a record of this connection said when a
-    sync applied it last, if it is or was not the primary record.
+    link_records: sourced_id, person_id, and the columns that say who a record is: the values of a record of this
+    connection when a sync applied it last, if it is or was not the primary record.
 
     members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, years (whole
     years since it was written), archived_days (whole days), CONTACT_FIELDS of this school.
@@ -86,7 +86,7 @@ class DirectoryFrames:
     elsewhere: pd.DataFrame
     connections: pd.DataFrame = field(default_factory=_connections)
     affiliations: pd.DataFrame = field(default_factory=_affiliations)
-    said: pd.DataFrame = field(default_factory=_said)
+    link_records: pd.DataFrame = field(default_factory=_link_records)
     exemptions: pd.DataFrame = field(default_factory=_exemptions)
     announced: frozenset[int] = frozenset()
     kept_elsewhere: Mapping[str, frozenset[int]] = field(default_factory=dict)
@@ -98,9 +98,11 @@ class DirectoryFrames:
         return (self.links if own.all() else self.links[own]).reset_index(drop=True)
 
     @cached_property
-    def as_said(self) -> DirectoryFrames:
-        """The directory with a row of `people` for each row of `said`, who is as that record said."""
-        return replace(self, people=self.said.set_index("person_id").assign(number_connection_id=self.connection_id))
+    def as_recorded(self) -> DirectoryFrames:
+        """The directory with a row of `people` for each row of `link_records`, who is as that record says."""
+        return replace(
+            self, people=self.link_records.set_index("person_id").assign(number_connection_id=self.connection_id)
+        )
 
     @cached_property
     def active(self) -> Flags:

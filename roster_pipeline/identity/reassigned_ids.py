@@ -40,8 +40,9 @@ def reassigned_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Fl
     """
     reassigned = np.zeros(len(identities), dtype=bool)
     known = [(directory, places_of(identities.person, directory.people))]
-    if len(directory.said):
-        known += [(directory.as_said, positions(identities.sourced_ids, strings(directory.said["sourced_id"])))]
+    if len(directory.link_records):
+        sourced_ids = strings(directory.link_records["sourced_id"])
+        known += [(directory.as_recorded, positions(identities.sourced_ids, sourced_ids))]
     for frames, of_rows in known:
         rows, places = _doubtful(identities, frames, of_rows)
         if len(rows):

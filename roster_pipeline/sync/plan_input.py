@@ -285,7 +285,7 @@ def _frames(
         links=loaded.links,
         members=loaded.members,
         exclusions=loaded.exclusions,
-        said=loaded.said,
+        link_records=loaded.link_records,
         connections=loaded.connections,
         affiliations=loaded.affiliations,
         elsewhere=loaded.elsewhere,

@@ -130,7 +130,7 @@ class Directory:
         self.people: dict[int, dict[str, Any]] = {}
         self.links: list[dict[str, Any]] = []
         self.exclusions: list[dict[str, Any]] = []
-        self.said: list[dict[str, Any]] = []
+        self.link_records: list[dict[str, Any]] = []
         self.members: dict[int, dict[str, Any]] = {}
         self.others: list[dict[str, Any]] = []
         self.connections: list[tuple[int, bool, int | None]] = []
@@ -187,7 +187,7 @@ class Directory:
 
     def heard(self, who: int, sourced_id: str, **values: str | None) -> None:
         """What a record of a person said before."""
-        self.said.append({"person_id": who, "sourced_id": sourced_id, "number_kind": "student", **values})
+        self.link_records.append({"person_id": who, "sourced_id": sourced_id, "number_kind": "student", **values})
 
     def unlink(self, who: int, sourced_id: str) -> None:
         """Unlink a record from this person; another one becomes the primary record."""
@@ -229,7 +229,9 @@ class Directory:
             links=pd.DataFrame(self.links, columns=list(LINK)),
             members=_frame(self.members, _MEMBER),
             exclusions=pd.DataFrame(self.exclusions, columns=["sourced_id", "person_id"]),
-            said=_texts(self.said, "sourced_id", *PERSON).assign(person_id=[one["person_id"] for one in self.said]),
+            link_records=_texts(self.link_records, "sourced_id", *PERSON).assign(
+                person_id=[one["person_id"] for one in self.link_records]
+            ),
             elsewhere=pd.DataFrame(self.others, columns=list(MEMBERSHIP)),
             connections=_numbers(self.connections, "connection_id", "of_district", "rank"),
             affiliations=_numbers(affiliations, "person_id", "connection_id", "since"),
@@ -320,7 +322,7 @@ def planned_together(
         marks.append(re.compile("|".join(mark)))
         crowd.people |= {first[-1] + who: _marked(person, mark) for who, person in directory.people.items()}
         crowd.members |= {first[-1] + who: member for who, member in directory.members.items()}
-        for name in ("links", "exclusions", "others", "said"):
+        for name in ("links", "exclusions", "others", "link_records"):
             rows = [each | {"person_id": first[-1] + each["person_id"]} for each in vars(directory)[name]]
             vars(crowd)[name].extend(_marked(each, mark) for each in rows)
         crowd.affiliations |= {(first[-1] + who, at): since for (who, at), since in directory.affiliations.items()}

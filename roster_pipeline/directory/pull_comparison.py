@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, text
 from roster_pipeline.directory.delta_base import CHANGED_AT
 from roster_pipeline.directory.record_sets import NAMED, of_pull, of_pulls
 from roster_pipeline.directory.tenants import ConnectionRow
+from roster_pipeline.vocabulary import UPDATE
 
 OF_ONE = f"""(
     select r.sourced_id, r.payload::jsonb as payload, {CHANGED_AT} as at from unnest(cast(:{{ids}} as bigint[])) p (id)
@@ -70,16 +71,20 @@ with one as materialized {OF_ONE.format(ids="only_here")}, concerned (school_id,
     select p.*, r.payload from one r
     join link l on l.connection_id = :connection and l.sourced_id = r.sourced_id and l.is_primary
     join person p on p.district_id = l.district_id and p.id = l.person_id and not p.excluded
-    where coalesce(r.payload ->> 'status', 'active') not in ('tobedeleted', 'inactive') and exists (
-        select from membership m join concerned using (school_id, role)
-        where m.district_id = :district and m.person_id = p.id and m.status = 'active')
+        and cardinality(p.locked_fields) = 0
+    where coalesce(r.payload ->> 'status', 'active') not in ('tobedeleted', 'inactive')
+        and not exists (select from exemption e where e.person_id = p.id and e.action = :update)
+        and exists (
+            select from membership m join concerned using (school_id, role)
+            where m.district_id = :district and m.person_id = p.id and m.status = 'active')
 ), contacts as materialized (
     select distinct on (c.sourced_id) c.*, r.payload from one r join contact c using (sourced_id)
     where c.district_id = :district and c.school_id in (select school_id from concerned where role = 'student')
 ), changed as materialized (
     select 'p' || r.id as who, lower(r.family_name) as family, lower(r.payload ->> 'familyName') as new_family, v.*
     from people r cross join lateral (values
-        ('number', bare_number(r.number), bare_number(r.payload ->> 'identifier')),
+        ('number', case when r.number_kind = any(:numbered) then bare_number(r.number) end,
+            bare_number(r.payload ->> 'identifier')),
         ('username', lower(r.username), lower(r.payload ->> 'username')),
         ('email', lower(r.email), lower(r.payload ->> 'email')),
         ('phone', {DIGITS.format("r.phone")}, {PHONE}),
@@ -97,18 +102,30 @@ with one as materialized {OF_ONE.format(ids="only_here")}, concerned (school_id,
     union all
     select 'p' || r.id, lower(r.family_name), lower(r.payload ->> 'familyName'), 'contact', c.sourced_id, a.id
     from people r join contact c on c.district_id = :district and c.person_id = r.id
-    cross join lateral jsonb_array_elements_text(r.payload -> 'agents') a (id)
+    cross join lateral jsonb_array_elements_text(
+        case when jsonb_typeof(r.payload -> 'agents') = 'array' then r.payload -> 'agents' end) a (id)
     where not r.payload -> 'agents' ? c.sourced_id
+), copied as (
+    select field, new, array_agg(who) as people from changed group by field, new having count(distinct old) > :few
 )
 select count(distinct who) from (
     select a.who from changed a join changed b on (b.field, b.old) = (a.field, a.new) and b.who <> a.who
     where a.field = any(:own) or a.new_family is distinct from b.family
-    union all select unnest(array_agg(who)) from changed group by field, new having count(distinct old) > :few
+    union all
+    select unnest(c.people) from copied c where exists (
+        select from person p where p.district_id = :district and c.new = case c.field
+            when 'username' then lower(p.username) when 'email' then lower(p.email)
+            when 'given name' then lower(p.given_name) when 'family name' then lower(p.family_name) end
+    ) or exists (
+        select from contact k where k.district_id = :district and c.new = case c.field
+            when 'contact email' then lower(k.email) when 'contact phone' then {DIGITS.format("k.phone")}
+            when 'contact given name' then lower(k.given_name)
+            when 'contact family name' then lower(k.family_name) end)
 ) moved
 """  # noqa: S608
 """Records that changed and would give somebody what another person, who changes too, had until now; or many people one
-and the same value. Families share phones, e-mails and contacts. `right`: a phone is stored with the code of the
-country."""
+value that somebody has, because a text that means nothing is nobody's. Families share phones, e-mails and contacts.
+`right`: a phone is stored with the code of the country."""
 OWN = ("number", "username", "given name", "family name", "contact given name", "contact family name")
 """The values that families do not exchange."""
 FEW_VALUES = 3
@@ -155,7 +172,11 @@ def values_moved(
     changed; None: any record counts."""
     schools, roles = ([one[place] for one in concerned] for place in range(2))
     ids = of_pull(conn, pull_id).ids.tolist() if base_id is None else _differing(conn, pull_id, base_id)["only_here"]
-    given = {"schools": schools, "roles": roles, "own": list(OWN), "few": FEW_VALUES, "only_here": ids}
+    places = {"student": source.settings.student_number_from, "staff": source.settings.staff_number_from}
+    given = {
+        "schools": schools, "roles": roles, "own": list(OWN), "few": FEW_VALUES, "only_here": ids, "update": UPDATE,
+        "numbered": [kind for kind, place in places.items() if place == "identifier"],
+    }  # fmt: skip
     owner = {"connection": source.id, "district": source.district_id}
     return int(conn.scalar(text(MOVED), given | owner) or 0) if ids else 0
 

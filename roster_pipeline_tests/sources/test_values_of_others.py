@@ -65,7 +65,7 @@ def slipped(users: list[Record], name: str, first: int = 0, people: int = 6) -> 
 
 
 def one_name(users: list[Record]) -> list[Record]:
-    return changed(users, "givenName", dict.fromkeys(range(6), "Adaline"))
+    return changed(users, "givenName", dict.fromkeys(range(7), users[0]["givenName"]))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,21 @@ def test_everyday_nights_hold_no_values(database: Database, bundle: Source) -> N
     assert night(changed(users, "phone", {place: f"+1 404 555 {3000 + place}" for place in range(200)})) == nothing
     family = {place: users[place - 300]["email"] for place in range(300, 309)}
     assert night(changed(users, "email", family)) == nothing, "contacts get the e-mail of their student"
-    assert night(slipped(users, "email", people=3)) == nothing, "three are mixed up"
+    assert night(changed(users, "email", dict.fromkeys(range(9), "none at home"))) == nothing, "nobody's value"
+    assert night(changed(users, "phone", dict.fromkeys(range(9), "000"))) == nothing
+    assert night(slipped(users, "email", 30, people=3)) == nothing, "three are mixed up"
     domain = {place: f"{one['username']}@new.example" for place, one in enumerate(users)}
     assert night(changed(users, "email", domain)) == [{HELD}] * 3, "a new domain waits in each school, as in one"
+
+
+def test_numbers_from_another_place_are_not_compared(database: Database, bundle: Source) -> None:
+    """Here everybody's identifier is the sourcedId of another pupil."""
+    schools = Families(database, bundle)
+    schools.set_connection(student_number_from="sourcedId")
+    ids = {place: f"st{(place + 1) % 300}" for place in range(300)}
+    schools.tonight(changed(schools.everybody, "identifier", ids))
+    for place in range(3):
+        schools.approves(place + 1)
+    phones = {place: f"+1 404 555 {3000 + place}" for place in range(21)}
+    assert schools.tonight(changed(schools.everybody, "phone", phones)) == [set()] * 3
+    assert schools.moved == 0

@@ -28,9 +28,9 @@ from roster_pipeline.cli.output import note, print_checks, print_facts, print_js
 from roster_pipeline.cli.setting_options import merged, with_options
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.oneroster import presets
-from roster_pipeline.services import connection_test, settings_changes
+from roster_pipeline.services import connection_test, save_settings, settings_changes
 from roster_pipeline.settings import school as school_settings
-from roster_pipeline.settings.fields import CONNECTION
+from roster_pipeline.settings.fields import CONNECTION, title_of
 from roster_pipeline.sync import connection_checks
 
 sis = group("Supported SISs: their addresses, permissions and known quirks. Anything else is `other`.")
@@ -139,14 +139,13 @@ def set_(
 ) -> None:
     """Change a connection; options that are not given change nothing."""
     secret = read_secret(client_secret, client_secret_env, ask=False)
-    with open_directory() as database, database.begin() as conn:
-        row = tenants.get_connection(conn, key)
+    with open_directory() as database:
+        with database.begin() as conn:
+            row = tenants.get_connection(conn, key)
         plain = row.settings.model_dump(mode="json")
         settings = school_settings.ConnectionSettings.model_validate(merged(plain, CONNECTION, chosen))
-        done = settings_changes.change_connection(
-            conn, key, who=who_asks(who), settings=settings, secret=secret, seen=row.revision
-        )
-    note_changed(f"Connection {key}", done)
+        result = save_settings.save_connection(database, key, settings, secret, who=who_asks(who), seen=row.revision)
+    report_saved(f"Connection {key}", result)
 
 
 @connection.command("list")
@@ -228,10 +227,15 @@ def secret_kind(row: tenants.ConnectionRow) -> str:
     return row.secret if row.secret.startswith("env:") else "stored"
 
 
-def note_changed(subject: str, done: settings_changes.SettingsDiff) -> None:
-    """Say which settings were changed, and which schools now run untested."""
-    note(f"{subject}: {', '.join(done.names) or 'nothing'} changed.")
-    warn_untested(done.untested)
+def report_saved(subject: str, result: save_settings.SaveResult) -> None:
+    """Say what was saved. Raises CommandError if nothing was."""
+    if result.conflict:
+        raise result.conflict
+    if result.errors:
+        wrong = "\n".join(f"{title_of(name)}: {message}" for name, message in result.errors.items())
+        raise CommandError(f"{subject}: nothing was saved.\n{wrong}")
+    note(f"{subject}: {', '.join(result.changed) or 'nothing'} changed.")
+    warn_untested(result.untested)
 
 
 def warn_untested(schools: Sequence[str]) -> None:

@@ -19,10 +19,10 @@ from roster_pipeline.cli.commands import (
     valid_key,
     who_asks,
 )
-from roster_pipeline.cli.connections import note_changed
+from roster_pipeline.cli.connections import report_saved
 from roster_pipeline.cli.output import note, print_facts, print_json, print_rows, print_table
 from roster_pipeline.directory import audit, tenant_changes, tenants
-from roster_pipeline.services import school_changes, settings_changes
+from roster_pipeline.services import save_settings, school_changes, settings_changes
 from roster_pipeline.settings import school as school_settings
 from roster_pipeline.settings.fields import DISTRICT, ROLES
 from roster_pipeline.vocabulary import counted
@@ -192,13 +192,13 @@ def set_(
     **chosen: Any,
 ) -> None:
     """Change a school's settings; options that are not given change nothing."""
-    with open_directory() as database, database.begin() as conn:
-        row = tenants.get_school(conn, key)
+    with open_directory() as database:
+        with database.begin() as conn:
+            row = tenants.get_school(conn, key)
         settings = setting_options.school_settings(row.settings.model_dump(mode="json"), chosen)
-        done = school_changes.change_school(
-            conn, key, who=who_asks(who), settings=settings, name=name or None, seen=row.revision
-        )
-    note_changed(f"School {key}", done)
+        seen = row.revision
+        result = save_settings.save_school(database, key, settings, who=who_asks(who), name=name or None, seen=seen)
+    report_saved(f"School {key}", result)
 
 
 @school.command("list")

@@ -1,15 +1,16 @@
-"""Saves the settings of the page. A green test of the new values is needed if somebody switches automatic rostering on,
-or changes the connection or the School ID while it is on; for other changes none, because the SIS may be away today.
-The command line only warns, because scripts set schools up. Also the preview of the Roster Email, and a copy of it by
-mail."""
+"""Saves settings, for the settings page and the command line. The page requires a green test of the new values if
+somebody switches automatic rostering on, or changes the connection or the School ID while it is on; for other changes
+none, because the SIS may be away today. The command line only warns, because scripts set schools up. Also the preview
+of the Roster Email, and a copy of it by mail."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, connection_tests, plans, tenant_changes, tenants
-from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
@@ -17,10 +18,11 @@ from roster_pipeline.notifications.content import RoleCounts, SyncReport
 from roster_pipeline.notifications.mail import Mail, message_id
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.smtp import mailer_from
-from roster_pipeline.services.school_changes import locked_school, write_school
+from roster_pipeline.services.school_changes import change_school, locked_school, write_school
 from roster_pipeline.services.settings_changes import (
     SECRET,
     TYPE_AGAIN,
+    ChangedMeanwhile,
     FieldError,
     LastTest,
     allowed,
@@ -67,11 +69,77 @@ class Wanted:
     names: frozenset[str] = frozenset(SchoolSettings.model_fields) | {"name"}
 
 
+@dataclass(frozen=True)
+class SaveResult:
+    """Either everything was saved, or a reason why nothing was. changed: names of the settings that differ. errors:
+    setting to message. conflict: somebody saved other values meanwhile. needs_test: automatic rostering needs a test
+    first. untested: keys of schools that run every night without a test of their connection as it is now. test: the
+    school's last test. automatic: the school is synced every night."""
+
+    changed: Sequence[str] = ()
+    errors: Mapping[str, str] = field(default_factory=dict)
+    conflict: ChangedMeanwhile | None = None
+    needs_test: NeedsTest | None = None
+    untested: Sequence[str] = ()
+    test: LastTest = LastTest.NEVER
+    automatic: bool = False
+
+    @property
+    def saved(self) -> bool:
+        """Whether everything was saved."""
+        return not self.errors and self.conflict is None and self.needs_test is None
+
+
 def save_settings(
+    database: Database, key: str, wanted: Wanted, *, who: str, operator: bool, manager: bool, seen: tuple[int, int]
+) -> SaveResult:
+    """Save what a person entered. seen: both revisions that the form showed. Raises UnknownKey, RefusedSetting."""
+    return _result(
+        database, lambda conn: _save(conn, key, wanted, who=who, operator=operator, manager=manager, seen=seen)
+    )
+
+
+def save_school(
+    database: Database, key: str, settings: SchoolSettings, *, who: str, name: str | None = None, seen: int
+) -> SaveResult:
+    """Save a school's settings for a script, which needs no test. seen: the revision that `settings` are based on.
+    Raises UnknownKey, RefusedSetting."""
+
+    def change(conn: Connection) -> SaveResult:
+        diff = change_school(conn, key, who=who, settings=settings, name=name, seen=seen)
+        return SaveResult(changed=diff.names, untested=diff.untested)
+
+    return _result(database, change)
+
+
+def save_connection(
+    database: Database, key: str, settings: ConnectionSettings, secret: str | None, *, who: str, seen: int
+) -> SaveResult:
+    """Save a connection's settings and, if given, its secret (plain, or `env:NAME`). seen: as for `save_school`."""
+
+    def change(conn: Connection) -> SaveResult:
+        diff = change_connection(conn, key, who=who, settings=settings, secret=secret, seen=seen)
+        return SaveResult(changed=diff.names, untested=diff.untested)
+
+    return _result(database, change)
+
+
+def _result(database: Database, change: Callable[[Connection], SaveResult]) -> SaveResult:
+    """Run a change in a transaction. A refusal rolls it back and becomes the result."""
+    try:
+        with database.begin() as conn:
+            return change(conn)
+    except FieldError as problem:
+        return SaveResult(errors={problem.field: problem.message})
+    except NeedsTest as problem:
+        return SaveResult(needs_test=problem)
+    except ChangedMeanwhile as problem:
+        return SaveResult(conflict=problem)
+
+
+def _save(
     conn: Connection, key: str, wanted: Wanted, *, who: str, operator: bool, manager: bool, seen: tuple[int, int]
-) -> tuple[list[str], SchoolRow]:
-    """Save what a person entered. Returns the names of the settings that differ, and the school as it is then. seen:
-    both revisions that the form showed. Raises FieldError, NeedsTest, ChangedMeanwhile, UnknownKey, RefusedSetting."""
+) -> SaveResult:
     before = school = locked_school(conn, key)
     stored, wanted = before.connection, _on_stored(before, wanted)
     changed: list[str] = []
@@ -95,7 +163,7 @@ def save_settings(
         school = replace(school, name=after.name, revision=after.revision)
     may_be_automatic(before, school)
     connection_tests.forget(conn, before.id)
-    return changed, school
+    return SaveResult(changed=changed, test=last_test(school), automatic=school.settings.automatic)
 
 
 def _on_stored(stored: SchoolRow, wanted: Wanted) -> Wanted:

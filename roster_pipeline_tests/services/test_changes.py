@@ -9,11 +9,10 @@ import pytest
 from roster_pipeline.directory import audit, secrets, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.save_settings import NeedsTest, Wanted, save_settings
+from roster_pipeline.services.save_settings import Wanted, save_settings
 from roster_pipeline.services.school_changes import add_school, change_school
 from roster_pipeline.services.settings_changes import (
     ChangedMeanwhile,
-    FieldError,
     LastTest,
     add_connection,
     change_connection,
@@ -113,13 +112,10 @@ def test_a_page_lets_a_school_run_by_itself_only_after_a_test(
         row = tenants.get_school(conn, "oak")
     wanted = Wanted(row.name, settings.model_copy(update=change), row.connection.settings)
     seen = (row.revision, row.connection.revision)
-    found = None
-    try:
-        database.call(save_settings, "oak", wanted, who="ada", operator=True, manager=True, seen=seen)
-    except NeedsTest as problem:
-        found = problem.state
-    assert found is refused
-    assert database.call(tenants.get_school, "oak").settings == (settings if refused else wanted.settings)
+    result = save_settings(database, "oak", wanted, who="ada", operator=True, manager=True, seen=seen)
+    assert (result.needs_test.state if result.needs_test else None) is refused
+    assert result.saved is (refused is None)
+    assert database.call(tenants.get_school, "oak").settings == (wanted.settings if result.saved else settings)
 
 
 def test_a_school_is_read_once_for_a_save(database: Database, oak: SchoolRow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,11 +130,11 @@ def test_a_school_is_read_once_for_a_save(database: Database, oak: SchoolRow, mo
     rights: dict[str, Any] = {"who": "ada", "operator": True, "manager": True}
     wanted = Wanted("Oak High", oak.settings.model_copy(update={"contacts_most": 2}), oak.connection.settings)
     seen = (oak.revision, oak.connection.revision)
-    names, _ = database.call(save_settings, "oak", wanted, **rights, seen=seen)
-    assert (names, reads) == (["contacts_most", "name"], ["oak"])
+    result = save_settings(database, "oak", wanted, **rights, seen=seen)
+    assert (result.changed, reads) == (["contacts_most", "name"], ["oak"])
     changed = oak.connection.settings.model_copy(update={"page_size": 7})
     again = replace(wanted, connection=changed)
-    assert database.call(save_settings, "oak", again, **rights, seen=(seen[0] + 1, seen[1]))[0] == ["page_size"]
+    assert save_settings(database, "oak", again, **rights, seen=(seen[0] + 1, seen[1])).changed == ["page_size"]
     assert reads == ["oak"] * 3, "a change of the connection may make a test stale, so the school is read again"
 
 
@@ -146,11 +142,10 @@ def test_a_refused_save_says_why_and_writes_nothing(database: Database, oak: Sch
     rights: dict[str, Any] = {"who": "ada", "operator": False, "manager": False}
     seen = (oak.revision, oak.connection.revision)
     taken = Wanted("Other", oak.settings.model_copy(update={"school_id": "999"}))
-    with pytest.raises(FieldError) as refused:
-        database.call(save_settings, "oak", taken, **rights, seen=seen)
-    assert refused.value.field == "school_id"
-    with pytest.raises(ChangedMeanwhile):
-        database.call(save_settings, "oak", Wanted("Other", oak.settings), **rights, seen=(seen[0] - 1, seen[1]))
+    result = save_settings(database, "oak", taken, **rights, seen=seen)
+    assert (result.saved, list(result.errors)) == (False, ["school_id"])
+    late = save_settings(database, "oak", Wanted("Other", oak.settings), **rights, seen=(seen[0] - 1, seen[1]))
+    assert late.conflict is not None
     assert database.call(tenants.get_school, "oak").name == "Oak"
 
 

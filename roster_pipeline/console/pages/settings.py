@@ -18,13 +18,12 @@ from roster_pipeline.console.session import district_of, limit, nothing_here, sc
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.tenant_changes import KeyTaken
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.notifications.mail import MailError
-from roster_pipeline.services.save_settings import NeedsTest, preview_mail, save_settings, send_test_mail
+from roster_pipeline.services.save_settings import SaveResult, preview_mail, save_settings, send_test_mail
 from roster_pipeline.services.school_changes import connect_sis
 from roster_pipeline.services.school_status import first_steps
-from roster_pipeline.services.settings_changes import ChangedMeanwhile, FieldError, LastTest, last_test
+from roster_pipeline.services.settings_changes import FieldError, LastTest
 from roster_pipeline.settings.fields import SECTIONS, Section
 from roster_pipeline.settings.school import KEY_PATTERN
 
@@ -68,21 +67,18 @@ def save(request: Request, section: Section) -> Response:
         return filled(request, came, 400)
     who = viewer(request)
     rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
-    try:
-        changed, school = database(request).call(
-            save_settings, school.key, wanted, who=who.email, seen=settings_form.seen_of(came), **rights
-        )
-    except FieldError as problem:
-        came.errors |= wrong({problem.field: problem.message})
-    except NeedsTest as problem:
-        place = TEST if section is settings_form.CONNECTION_SECTION else AUTOMATIC
-        came.errors[place] = f"{problem.message} {problem.remedy}"
-    except ChangedMeanwhile as problem:
-        came.conflict = problem
-    else:
-        message = _saved_message(changed, school, section)
+    result = save_settings(
+        database(request), school.key, wanted, who=who.email, seen=settings_form.seen_of(came), **rights
+    )
+    if result.saved:
+        message = _saved_message(result, section, rostered=bool(school.settings.rostered))
         return redirect(request, f"/schools/{school.key}/settings/{section.key}", message=message)
-    return filled(request, came, 409 if came.conflict else 400)
+    came.errors |= wrong(result.errors)
+    if result.needs_test:
+        place = TEST if section is settings_form.CONNECTION_SECTION else AUTOMATIC
+        came.errors[place] = f"{result.needs_test.message} {result.needs_test.remedy}"
+    came.conflict = result.conflict
+    return filled(request, came, 409 if result.conflict else 400)
 
 
 @route("/sis-hints", "GET")
@@ -136,14 +132,13 @@ def filled(request: Request, shown_form: settings_form.Form, status: int = 200) 
 NOBODY_ROSTERED = " But no role is rostered, so nobody is looked for: choose the roles under What is synced."
 
 
-def _saved_message(changed: list[str], school: SchoolRow, section: Section) -> str:
-    of_connection, green = section is settings_form.CONNECTION_SECTION, last_test(school) is LastTest.GREEN
-    if not changed:
-        tested = of_connection and green
+def _saved_message(result: SaveResult, section: Section, *, rostered: bool) -> str:
+    if not result.changed:
+        tested = section is settings_form.CONNECTION_SECTION and result.test is LastTest.GREEN
         return "Nothing was changed. The connection is tested." if tested else "Nothing was changed."
-    if "automatic" in changed and school.settings.automatic:
-        return "Saved. The school is synced every night." + ("" if school.settings.rostered else NOBODY_ROSTERED)
-    if of_connection and not green:
+    if "automatic" in result.changed and result.automatic:
+        return "Saved. The school is synced every night." + ("" if rostered else NOBODY_ROSTERED)
+    if section is settings_form.CONNECTION_SECTION and result.test is not LastTest.GREEN:
         return "Saved. Test Your Information before you enable Automatic Rostering."
     return "Saved."
 

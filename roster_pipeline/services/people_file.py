@@ -166,7 +166,7 @@ def _workbook(data: bytes) -> Iterator[list[str]]:
         raise
     except Exception:  # a forged workbook makes the readers of ZIP, XML and XLSX fail in too many ways to list
         raise FileUnusable(
-            "The XLSX file cannot be read.", "Open it in your spreadsheet and save it as XLSX again, or as CSV."
+            "The file cannot be read as XLSX.", "Open it in your spreadsheet and save it as XLSX again, or as CSV."
         ) from None
 
 

@@ -122,7 +122,7 @@ def test_a_file_that_is_not_a_list_is_refused(owner: Browser) -> None:
     for data, said in (
         (b"", "The file is empty."),
         (b"\0\1\2", "This is not a CSV or XLSX file."),
-        (b"PK\x03\x04x", "The XLSX file cannot be read."),
+        (b"PK\x03\x04x", "The file cannot be read as XLSX."),
         (b"x" * (LARGEST_FILE + 1), "The file is larger than 5 MB."),
     ):
         answer = send(owner, data)

@@ -101,15 +101,20 @@ group by school_id, grades
 """  # noqa: S608
 ON_THEIR_WAY = f"""
 with {OURS}
-select w.id, c.school_id from unnest(cast(:people as bigint[])) w (id)
-join link l on l.connection_id = :connection and l.person_id = w.id
+select w.id, c.school_id from unnest(cast(:people as bigint[])) n (id)
+join person w using (id) join link l on l.connection_id = :connection and l.person_id = w.id
 cross join lateral (
     select * from sis_record where connection_id = :connection and kind = 'user' and sourced_id = l.sourced_id offset 0
 ) r
 join lateral (select *, r.student, r.sourced_id from ours where org = any(r.orgs)) c on true
 where exists (select from pull_record where pull_id = :pull and {NAMED.format(id="r.id")})
-    and {COMES} and {IS_NO_MEMBER}
+    and {COMES} and {IS_NO_MEMBER} and (
+        lower(w.given_name) = lower(r.payload ->> 'givenName')
+        or lower(w.family_name) = lower(r.payload ->> 'familyName')
+        or lower(w.email) = lower(r.payload ->> 'email') or lower(w.username) = lower(r.payload ->> 'username'))
 """  # noqa: S608
+"""People whose record names a school that does not have them. If no name, e-mail or user name is theirs, their id went
+to somebody else, and they left."""
 BY_HASHES = "set local enable_nestloop = {}"
 """Without statistics of a new pull, PostgreSQL would join everybody with everybody."""
 

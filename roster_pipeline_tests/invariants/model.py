@@ -27,6 +27,8 @@ from roster_pipeline_tests.invariants.sis_state import Record, campus_of
 
 FIELDS = ("given", "family", "middle", "email", "number", "kind", "sourced", "username")
 """sourced: "yes" for a number from the place that the connection names today."""
+SAME_PERSON = ("given", "family", "email", "username")
+"""A record that has none of these of its person is somebody else's."""
 
 
 @dataclass(eq=False)
@@ -273,7 +275,13 @@ class Model:
 
     def _on_their_way(self, school: str, person: Person, served: list[Record]) -> bool:
         """Whether a record of a member names another school that rosters their role, and does not have them yet."""
-        records = [one for one in served if one.sourced_id in person.links and one.gone is None]
+        records = [
+            one
+            for one in served
+            if one.sourced_id in person.links
+            and one.gone is None
+            and any(getattr(one, name) and getattr(one, name) == person.fields[name] for name in SAME_PERSON)
+        ]
         for other, state in self.schools.items():
             member = person.members.get(other)
             decided = member is not None and (member.status == "active" or member.by == "hand")

@@ -69,13 +69,14 @@ def raise_ended(number: int, _: FrameType | None = None) -> None:
     for signal_number in ENDING:
         if signal.getsignal(signal_number) is raise_ended:
             signal.signal(signal_number, signal.SIG_IGN)
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it logs whatever ends the reset of a connection
     raise Ended(number)
 
 
 def end_by_signals() -> None:
     """Make signals raise `Ended` in the main thread from now on. A signal that the caller ignores (nohup) stays
     ignored."""
+    # It logs whatever ends the reset of a connection, and during a run Dagster raises an exception of its own.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     for one in ENDING:
         if signal.getsignal(one) is not signal.SIG_IGN:
             signal.signal(one, raise_ended)

@@ -197,6 +197,11 @@ except processes.Ended as ended:
 """
     said, _ = started(["-c", code], environment).communicate(timeout=60)
     assert said == "Ended by SIGTERM.\n"
+    during_a_run = code.replace("try:", "signal.signal(signal.SIGTERM, signal.default_int_handler)\ntry:")
+    said, _ = started(["-c", during_a_run.replace("processes.Ended", "KeyboardInterrupt")], environment).communicate(
+        timeout=60
+    )
+    assert said == "\n", "Dagster has a handler of its own during a run"
 
 
 @pytest.mark.timeout(400)

@@ -158,15 +158,15 @@ def _keys(numbers: Numbers, snapshot: SnapshotFacts, guards: Guards) -> Iterator
         if there and (updates := numbers.updates.get(role)) and (mixed_up or updates.keyed > limit * there)
     ]
     for role, there, updates in over if mixed_up or any(updates.keyed > TOO_FEW for _, _, updates in over) else ():
-        message = (
-            f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, "
-            "or other data of a contact, or lose a value or the right to log in, "
-            f"{out_of(updates.keyed, there)}."
-        )
         if mixed_up:
             message = (
                 f"In the schools of this connection, {moved:,} people would get values that others of them have. "
                 f"Does the SIS mix up its people? Here, {people_of(role, updates.rows)} would change."
+            )
+        else:
+            message = (
+                f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, "
+                f"or other data of a contact, or lose a value or the right to log in, {out_of(updates.keyed, there)}."
             )
         yield Finding("key_updates", message, updates.keyed / there, limit, (UPDATE,), updates.into, about=role)
 
@@ -257,9 +257,9 @@ def _share(guard: str, role: str, action: str, rows: int, there: int, limit: flo
 
 
 def _of_keys(changes: dict[str, list[object]]) -> bool:
-    """Whether a row gives somebody another key or middle name, or removes a value or the right
-    to log in. These do not count: a first contact, the first e-mail, phone or name of a contact, a number of another
-    kind or place, and the grade of somebody who is no longer a student."""
+    """Whether a row gives somebody another key or middle name, or removes a value or the right to log in. These do not
+    count: a first contact, the first e-mail, phone or name of a contact, a number of another kind or place, and the
+    grade of somebody who is no longer a student."""
     if any(name in changes and changes[name][0] != changes[name][1] for name in _KEY_FIELDS):
         return True
     if _changes_contact({name: changes[name] for name in _OF_CONTACT if name in changes}):

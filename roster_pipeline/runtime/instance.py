@@ -146,7 +146,8 @@ def limit_statements(seconds: int) -> None:
 @contextmanager
 def dagster_answers(school_key: str) -> Iterator[None]:
     """Raise an error for people, in place of Dagster's, if its database is away. Its warnings are dropped."""
-    logging.getLogger().addFilter(lambda record: not str(record.msg).startswith(TRYING_AGAIN))
+    root = logging.getLogger()
+    root.addFilter(_no_attempt)
     try:
         yield
     except AWAY:
@@ -156,6 +157,12 @@ def dagster_answers(school_key: str) -> Iterator[None]:
             f"Check that its server runs, and run it again: roster sync {school_key}. Nothing was half applied.",
             retryable=True,
         ) from None
+    finally:
+        root.removeFilter(_no_attempt)
+
+
+def _no_attempt(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(TRYING_AGAIN)
 
 
 def _remembering(ask: Callable[..., bool]) -> Callable[..., bool]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory.absences import schools_read_lately
 from roster_pipeline.directory.record_sets import NAMED, RECORDS
-from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow, schools_of
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow, schools_by_id
 from roster_pipeline.vocabulary import ARCHIVE
 
 KNOWN = """
@@ -100,7 +100,7 @@ select null, school_id, count(distinct sourced_id), 0, 0 from arrived where pers
 group by school_id, grades
 """  # noqa: S608
 ON_THEIR_WAY = f"""
-with {OURS}
+with ours as materialized (select * from unnest(cast(:schools as bigint[]), cast(:orgs as text[])) s (school_id, org))
 select w.id, c.school_id from unnest(cast(:people as bigint[])) n (id)
 join person w using (id) join link l on l.connection_id = :connection and l.person_id = w.id
 cross join lateral (
@@ -135,33 +135,37 @@ def arrivals(
     Students whose grade changed with the school, excluded people, and those whom somebody archived or exempted there do
     not count. If enrollments decide, students come only where they are enrolled.
     """
+    lately = schools_read_lately(conn, source.id)
+    rostered = {school.id: {*school.settings.rostered} for school in schools}
+    given = _given(pull_id, source, {one: lately[one] for one in rostered}, today) | {
+        "students": ["student" in roles for roles in rostered.values()],
+        "others": [bool(roles - {"student"}) for roles in rostered.values()],
+    }
     conn.execute(text(BY_HASHES.format("off")))
-    found = conn.execute(text(ARRIVALS), _given(conn, pull_id, source, schools, today)).all()
+    found = conn.execute(text(ARRIVALS), given).all()
     conn.execute(text(BY_HASHES.format("on")))
     return found
 
 
 def on_their_way(
-    conn: Connection, pull_id: int, school: SchoolRow, roles: Mapping[int, str], today: date
+    conn: Connection, pull_id: int | None, school: SchoolRow, roles: Mapping[int, str], today: date
 ) -> Collection[int]:
     """Those of these people whose record names another school of the connection that does not have them, although it
-    rosters their role and nobody decided that. roles: the role of each person here."""
-    schools = schools_of(conn, school.connection.id)
-    rostered = {one.id: one.settings.rostered for one in schools}
-    given = _given(conn, pull_id, school.connection, schools, today) | {"people": list(roles)}
+    was read lately, rosters their role and nobody decided that. roles: the role of each person here. pull_id: None if
+    the pull was dropped; then nobody knows, and all may be on their way."""
+    if pull_id is None:
+        return roles
+    source = school.connection
+    given = _given(pull_id, source, schools_read_lately(conn, source.id), today) | {"people": list(roles)}
     found = conn.execute(text(ON_THEIR_WAY), given).all()
-    return {one.id for one in found if roles[one.id] in rostered[one.school_id]}
+    there = schools_by_id(conn, {one.school_id for one in found})
+    return {one.id for one in found if roles[one.id] in there[one.school_id].settings.rostered}
 
 
-def _given(
-    conn: Connection, pull_id: int, source: ConnectionRow, schools: Sequence[SchoolRow], today: date
-) -> dict[str, Any]:
-    """The parameters of both queries. Only schools that were read lately count."""
-    lately = schools_read_lately(conn, source.id)
-    rostered = {school.id: {*school.settings.rostered} for school in schools if school.id in lately}
+def _given(pull_id: int, source: ConnectionRow, orgs: Mapping[int, str], today: date) -> dict[str, Any]:
+    """The parameters of both queries. orgs: of each school."""
     return {
         "pull": pull_id, "connection": source.id, "district": source.district_id, "today": today.isoformat(),
-        "by_enrollment": source.settings.no_enrollment_means_gone, "archive": ARCHIVE, "schools": list(rostered),
-        "orgs": [lately[one] for one in rostered], "students": ["student" in roles for roles in rostered.values()],
-        "others": [bool(roles - {"student"}) for roles in rostered.values()],
+        "by_enrollment": source.settings.no_enrollment_means_gone, "archive": ARCHIVE, "schools": list(orgs),
+        "orgs": list(orgs.values()),
     }  # fmt: skip

@@ -206,7 +206,7 @@ def _compared(
     moves = plan.rows[(plan.rows["action"] == ARCHIVE) & (plan.rows["reason"] == "moved_school")]
     if len(moves):
         roles = dict(zip(persons_of(moves).tolist(), moves["role"].tolist(), strict=True))
-        waiting = database.call(on_their_way, int(facts["pull_id"]), school, roles, today)
+        waiting = database.call(on_their_way, facts["pull_id"], school, roles, today)
         plan = plan.sparing(waiting, "not_there_yet")
     history, gone = before.roles, announced_gone(plan.rows, given.directory.announced)
     if gone:

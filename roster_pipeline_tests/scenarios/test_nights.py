@@ -144,3 +144,16 @@ def test_two_schools_of_one_person_do_not_change_the_preferred_name_in_turns(dis
     for key in ("lincoln", "grant"):
         assert bool(district.sync_school(key).by_action["update"]) == (key == "lincoln")
     assert district.value(known, student=student) is None
+
+
+def test_a_mover_stays_if_the_pull_of_the_night_is_gone(district: District) -> None:
+    district.add_school("lincoln", "sch-1")
+    district.add_school("grant", "sch-2")
+    district.run_sync("lincoln")
+    district.run_sync("grant")
+    district.people.move(district.people.people_of("sch-1", "student")[0].sourced_id, "sch-2")
+    district.run_sync("lincoln", steps=("fetch", "clean"))
+    district.execute("delete from pull")
+    assert district.run_sync("lincoln", steps=("plan", "apply"))["archived"] == 0
+    assert district.problems == []
+    assert district.count("plan_row", "reason = 'not_there_yet'") == 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Event
 
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
-from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site, generate_district, pass_day
 from roster_pipeline.simulator.app import LOOPBACK, bound
 
 PORT = 8601
@@ -94,13 +94,13 @@ def pass_night(people: dict[str, District], night: int) -> None:
         return
     if night == 2:
         north.restore(_removed_by_mistake(people))
-        north.next_day(joiners=6, renames=4, role_moves=1, school_moves=2)
-        south.next_day(joiners=5, renames=3)
-        north.next_day(leavers=1, how="mark")
-        south.next_day(leavers=1, how="vanish")
+        pass_day(north, joiners=6, renames=4, role_moves=1, school_moves=2)
+        pass_day(south, joiners=5, renames=3)
+        pass_day(north, leavers=1, how="mark")
+        pass_day(south, leavers=1, how="vanish")
         return
-    north.next_day(joiners=1, renames=2)
-    south.next_day(renames=1, leavers=3, how="vanish")
+    pass_day(north, joiners=1, renames=2)
+    pass_day(south, renames=1, leavers=3, how="vanish")
 
 
 def bring_to(night: int) -> dict[str, District]:

@@ -2,7 +2,7 @@
 the standard; it shares no code with the client that it tests."""
 
 from roster_pipeline.simulator.app import SimulatorThread, create_app, create_site, running, serve
-from roster_pipeline.simulator.days import DayReport
+from roster_pipeline.simulator.days import DayReport, pass_day
 from roster_pipeline.simulator.district import WAYS_OF_LEAVING, District, generate_district
 from roster_pipeline.simulator.faults import FAULTS, Fault, Faults, UnknownFaultError
 from roster_pipeline.simulator.person import Person, Role
@@ -12,5 +12,5 @@ from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis
 __all__ = [
     "DEMO_CREDENTIALS", "FAULTS", "WAYS_OF_LEAVING", "DayReport", "District", "Fault", "Faults", "Org", "Person",
     "Role", "SimulatorThread", "Sis", "UnknownFaultError", "create_app", "create_site", "generate_district",
-    "running", "serve",
+    "pass_day", "running", "serve",
 ]  # fmt: skip

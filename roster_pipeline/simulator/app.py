@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from roster_pipeline.simulator.days import pass_day
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import FAULTS, Faults
 from roster_pipeline.simulator.messages import ROOTS, Answer, Call
@@ -122,7 +123,7 @@ def _act(sis: Sis, method: str, action: str, body: Any) -> Any:
         case ("POST", "faults"):
             return _set_faults(sis, body)
         case ("POST", "day"):
-            return sis.district.next_day(**body)._asdict()
+            return pass_day(sis.district, **body)._asdict()
         case ("POST", "edit"):
             return _edit(sis, body)
         case ("GET", "requests"):

@@ -2,12 +2,10 @@
 
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.person import CONTACT_ROLES, STUDENT, Person
-
-if TYPE_CHECKING:
-    from roster_pipeline.simulator.district import District
 
 TRIES_PER_PICK = 200
 """Random rows to try for one person, so that a search for people who do not exist ends."""
@@ -30,7 +28,7 @@ class DayReport(NamedTuple):
 
 
 def pass_day(
-    district: "District",
+    district: District,
     *,
     joiners: int = 0,
     leavers: int = 0,
@@ -88,7 +86,7 @@ def _ids(people: Sequence[Person]) -> tuple[str, ...]:
 class _Changes:
     """Chooses the people of one day; nobody is chosen twice."""
 
-    def __init__(self, district: "District", school: str | None) -> None:
+    def __init__(self, district: District, school: str | None) -> None:
         self.district = district
         self.school = district.school(school).sourced_id if school else None
         self.chance = random.Random(f"{district.seed}/day/{district.day}")  # noqa: S311 - reproducible on purpose

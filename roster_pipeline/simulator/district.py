@@ -1,7 +1,7 @@
 """A simulated district: its generated people, and the people who changed since the first day.
 
 Only people who differ from what the seed gives are in memory. Every change raises `revision` and stamps the record
-with the clock, as a SIS does. `days.py` combines these verbs into days.
+with the clock, as a SIS does. `days.pass_day` combines these verbs into a day.
 """
 
 import threading
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from roster_pipeline.simulator.days import DayReport, pass_day
 from roster_pipeline.simulator.person import FAMILY_NAMES, STUDENT, Layout, Person, Role
 from roster_pipeline.simulator.population import FIRST_ID, Org, Population, generated_orgs, newcomer
 
@@ -215,9 +214,6 @@ class District:
 
     def set_roles(self, sourced_id: str, roles: Sequence[Role]) -> Person:
         return self.edit(sourced_id, roles=tuple(roles))
-
-    def next_day(self, **changes: Any) -> DayReport:
-        return pass_day(self, **changes)
 
 
 def _is_current(person: Person, school: str, role: str | None, today: str) -> bool:

@@ -58,6 +58,7 @@ class Faults:
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self.revision = 0
+        self.recent: list[float] = []
         self.set(*specs)
 
     def set(self, *specs: str, **values: Value) -> None:

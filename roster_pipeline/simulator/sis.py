@@ -146,7 +146,6 @@ class Sis:
         self.cache = RevisionCache(district, self.faults)
         self.log = RequestLog()
         self.keep_pages = keep_pages
-        self.recent: list[float] = []
 
     def reset(self) -> None:
         """Back to the first day: no changes, no faults, no tokens, no log."""
@@ -172,7 +171,7 @@ class Sis:
         try:
             with self.district.lock:
                 self._locate(call)
-                return early_answer(self, call, at_once) or self._read(call)
+                return early_answer(self.faults, call, at_once, self.tokens, self.district) or self._read(call)
         except RequestError as error:
             shape = self.faults.text("error_shape") or "standard"
             if shape == "plain":

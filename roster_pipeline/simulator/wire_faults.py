@@ -6,15 +6,14 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 from time import monotonic, time
-from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
+from roster_pipeline.simulator.authorization import Tokens
+from roster_pipeline.simulator.days import pass_day
+from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.messages import Answer, Call, RequestError, error_payload
-
-if TYPE_CHECKING:
-    from roster_pipeline.simulator.sis import Sis
 
 PROXY_PAGE = b"<html><head><title>Error</title></head><body><h1>The server is unavailable</h1></body></html>"
 LOGIN_PAGE = b"<!DOCTYPE html><html><body><form action='/login'><input name='user'/></form></body></html>"
@@ -38,9 +37,9 @@ BODIES: dict[str, Callable[[bytes], bytes]] = {
 CONTENT_TYPES = {"text": "text/plain", "html": "text/html", "none": None}
 
 
-def early_answer(sis: "Sis", call: Call, at_once: int) -> Answer | None:
-    """An answer instead of the data, if any; at_once: requests in progress, with this one. Raises RequestError."""
-    faults = sis.faults
+def early_answer(faults: Faults, call: Call, at_once: int, tokens: Tokens, district: District) -> Answer | None:
+    """An answer instead of the data, if any. at_once: requests in progress, with this one. Some faults end the tokens
+    or change the district. Raises RequestError."""
     if faults.on("redirect"):
         return Answer(302, b"", {"Location": faults.text("redirect")})
     if faults.on("foreign_api"):
@@ -51,19 +50,18 @@ def early_answer(sis: "Sis", call: Call, at_once: int) -> Answer | None:
         raise RequestError(403, "not allowed for this application")
     if faults.on("fault_paths") and call.resource not in faults.names("fault_paths"):
         return None
-    _throttle(sis, at_once)
-    return _outage(sis, call) or _failure(faults)
+    _throttle(faults, at_once)
+    return _outage(faults, call, tokens, district) or _failure(faults)
 
 
-def _throttle(sis: "Sis", at_once: int) -> None:
-    faults = sis.faults
+def _throttle(faults: Faults, at_once: int) -> None:
     too_many = faults.within_first("too_many")
     if faults.on("rate_limit") and not too_many:
         now = monotonic()
-        sis.recent = [moment for moment in sis.recent if now - moment < 1]
-        too_many = len(sis.recent) >= faults.number("rate_limit")
+        faults.recent = [moment for moment in faults.recent if now - moment < 1]
+        too_many = len(faults.recent) >= faults.number("rate_limit")
         if not too_many:
-            sis.recent.append(now)
+            faults.recent.append(now)
     if too_many or (faults.on("parallel_limit") and at_once > faults.number("parallel_limit")):
         raise RequestError(429, "too many requests", headers=_retry_after(faults))
 
@@ -80,8 +78,7 @@ def _retry_after(faults: Faults) -> dict[str, str]:
             return {"Retry-After": str(seconds)}
 
 
-def _outage(sis: "Sis", call: Call) -> Answer | None:
-    faults = sis.faults
+def _outage(faults: Faults, call: Call, tokens: Tokens, district: District) -> Answer | None:
     parameters = dict(call.parameters())
     offset = _whole(parameters.get("offset"), 0)
     if faults.on("server_error"):
@@ -91,12 +88,12 @@ def _outage(sis: "Sis", call: Call) -> Answer | None:
     if faults.on("timeout_above") and _whole(parameters.get("limit"), 100) > faults.number("timeout_above"):
         return Answer(504, PROXY_PAGE, media_type=HTML)
     if faults.on("unauthorized_midway") and faults.count("unauthorized_midway") == faults.number("unauthorized_midway"):
-        sis.tokens.revoke_all()
+        tokens.revoke_all()
         raise RequestError(401, "token ended")
     if faults.on("unauthorized_after") and faults.count("unauthorized_after") >= faults.number("unauthorized_after"):
         raise RequestError(401, "token ended")
     if faults.on("data_moves") and offset and faults.count("data_moves") == faults.number("data_moves"):
-        sis.district.next_day(joiners=JOINERS, leavers=LEAVERS)
+        pass_day(district, joiners=JOINERS, leavers=LEAVERS)
     return None
 
 

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import httpx
 
 from roster_pipeline.directory import tenant_changes
 from roster_pipeline.directory.database import Database
@@ -16,9 +18,6 @@ from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import District, Sis, create_site, generate_district, running
-
-if TYPE_CHECKING:
-    from roster_pipeline_tests.console.conftest import Browser
 
 CLIENT, SECRET = "client", "p0ison-of-the-sis"
 STUDENTS = 20
@@ -58,7 +57,7 @@ ASKS = re.compile(r'hx-get="([^"]+)" hx-trigger="every 1s"')
 PATIENCE = 120.0
 
 
-def followed(browser: Browser, page: str) -> list[str]:
+def followed(browser: httpx.Client, page: str) -> list[str]:
     """A page or a piece of one, and all news that a browser gets that asks as it says, until nothing more can come."""
     news, until = [page], time.monotonic() + PATIENCE
     while asks := ASKS.search(news[-1]):
@@ -74,6 +73,6 @@ def followed(browser: Browser, page: str) -> list[str]:
     return news
 
 
-def streamed(browser: Browser, page: str) -> str:
+def streamed(browser: httpx.Client, page: str) -> str:
     """The same as one text."""
     return "\n".join(followed(browser, page))

@@ -3,7 +3,7 @@ from datetime import date
 
 import pytest
 
-from roster_pipeline.simulator import WAYS_OF_LEAVING, District, generate_district
+from roster_pipeline.simulator import WAYS_OF_LEAVING, District, generate_district, pass_day
 from roster_pipeline.simulator.person import CONTACT_ROLES, ROLES
 from roster_pipeline_tests.simulator.conftest import NOW, START
 
@@ -86,9 +86,9 @@ def test_a_person_who_left_comes_back_as_before(district: District, how: str) ->
 def test_some_leavers_take_some_days_to_vanish(district: District, how: str) -> None:
     sourced_id = district.people_of("sch-1", "student")[0].sourced_id
     district.remove(sourced_id, how=how, days=2)
-    district.next_day()
+    pass_day(district)
     assert district.person(sourced_id).status == ("active" if how == "linger" else "tobedeleted")
-    district.next_day()
+    pass_day(district)
     with pytest.raises(LookupError):
         district.person(sourced_id)
 
@@ -113,8 +113,20 @@ def test_a_new_student_has_a_new_contact_linked_both_ways(district: District) ->
 def test_a_day_is_reproducible_and_changes_each_person_once() -> None:
     def nights() -> list[tuple[object, ...]]:
         district = generate_district(7, 3, 60, start=START, clock=lambda: NOW)
-        script = {"joiners": 6, "leavers": 6, "renames": 4, "role_moves": 2, "school_moves": 2, "renumbered": 2}
-        return [district.next_day(**script, returners=2, how=["mark", "vanish"]) for _ in range(3)]
+        return [
+            pass_day(
+                district,
+                joiners=6,
+                leavers=6,
+                renames=4,
+                role_moves=2,
+                school_moves=2,
+                renumbered=2,
+                returners=2,
+                how=["mark", "vanish"],
+            )
+            for _ in range(3)
+        ]
 
     first, second = nights(), nights()
     assert first == second
@@ -126,7 +138,7 @@ def test_a_day_is_reproducible_and_changes_each_person_once() -> None:
 
 def test_reset_forgets_every_change(district: District) -> None:
     before = list(district.people())
-    district.next_day(joiners=3, leavers=3, renames=3)
+    pass_day(district, joiners=3, leavers=3, renames=3)
     district.reset()
     assert list(district.people()) == before
     assert district.day == 0
@@ -139,7 +151,7 @@ def test_a_million_people_take_no_memory_to_speak_of() -> None:
     district = generate_district(7, schools=430, students_per_school=1000, start=date(2026, 9, 1))
     assert len(district) > 1_000_000
     assert district.at(999_999).sourced_id == "u-1000999"
-    district.next_day(joiners=50, leavers=50, renames=50)
+    pass_day(district, joiners=50, leavers=50, renames=50)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 30_000_000

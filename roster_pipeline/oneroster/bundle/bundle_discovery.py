@@ -4,7 +4,7 @@ import fnmatch
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from roster_pipeline.oneroster.bundle.bundle_files import ENROLLMENTS, BundleLimits, BundleNotFound, pick_files
@@ -12,6 +12,7 @@ from roster_pipeline.oneroster.errors import TooLarge
 
 ANY_ZIP = "*.zip"
 PATTERN_LETTERS = frozenset("*?[")
+DEFAULT_PORT = 22
 UNPACKED = ""
 """The name of a bundle whose files are unpacked in the folder."""
 PEOPLE_FILES = ("users.csv", "roles.csv")
@@ -22,6 +23,21 @@ _MARK_LETTERS = 16
 _DIGITS = re.compile(r"(\d+)")
 _DAY_IN_NAME = re.compile(r"(?<!\d)(20\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=(?:\d{4}|\d{6})?(?!\d))")
 """A time of day may follow without a break: 20261103 or 202611031800."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftpPlace:
+    """A file or folder on an SFTP server, and how to sign in. secret: a password, or a private key in PEM or OpenSSH
+    form. host_key: see `sftp.trusted_fingerprints`."""
+
+    host: str
+    path: str
+    user: str
+    secret: str = field(repr=False)
+    port: int = DEFAULT_PORT
+    host_key: str | None = None
+    allow_private: bool = False
+    limits: BundleLimits = field(default_factory=BundleLimits)
 
 
 @dataclass(frozen=True)

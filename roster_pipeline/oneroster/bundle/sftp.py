@@ -16,6 +16,7 @@ from roster_pipeline.oneroster.bundle.bundle_discovery import (
     UNPACKED,
     FoundBundle,
     FoundFile,
+    SftpPlace,
     bundles_among,
     split_pattern,
     too_many_files,
@@ -29,7 +30,6 @@ from roster_pipeline.oneroster.bundle.bundle_files import (
     HostKeyRefused,
     too_large,
 )
-from roster_pipeline.oneroster.bundle.sources import SftpSource
 from roster_pipeline.oneroster.errors import OneRosterError, Refused, ServerFailed, SignInRefused, TooSlow, Unreachable
 from roster_pipeline.oneroster.http.addresses import allowed_addresses
 
@@ -60,7 +60,7 @@ class Fetched:
 
 
 async def download(
-    source: SftpSource, into: Path, wanted: FoundBundle | None = None, *, enrollments: bool = False
+    source: SftpPlace, into: Path, wanted: FoundBundle | None = None, *, enrollments: bool = False
 ) -> Fetched:
     """Fetch one bundle into a folder: the wanted one, or the newest by its own time. enrollments: with enrollments.csv,
     if it is unpacked. Raises OneRosterError."""
@@ -95,7 +95,7 @@ def _failure(problem: asyncssh.Error | OSError) -> OneRosterError:
 
 
 async def _fetch(
-    sftp: asyncssh.SFTPClient, source: SftpSource, into: Path, wanted: FoundBundle | None, with_enrollments: bool
+    sftp: asyncssh.SFTPClient, source: SftpPlace, into: Path, wanted: FoundBundle | None, with_enrollments: bool
 ) -> Fetched:
     path, pattern = split_pattern(source.path)
     folder, bundles, enrollments = await _bundles(sftp, path, pattern, source.limits)
@@ -183,7 +183,7 @@ def _being_written() -> BundleMoving:
     )
 
 
-async def signed_in(source: SftpSource) -> asyncssh.SSHClientConnection:
+async def signed_in(source: SftpPlace) -> asyncssh.SSHClientConnection:
     """An open session. Raises HostKeyRefused, SignInRefused, Unreachable, AddressNotAllowed or errors of asyncssh."""
     trusted = trusted_fingerprints(source.host_key, source.host, source.port)
     try:
@@ -221,7 +221,7 @@ async def signed_in(source: SftpSource) -> asyncssh.SSHClientConnection:
 
 
 async def _try(
-    source: SftpSource, address: str, trusted: frozenset[str], algorithms: tuple[str, ...] | None, shown: list[str]
+    source: SftpPlace, address: str, trusted: frozenset[str], algorithms: tuple[str, ...] | None, shown: list[str]
 ) -> asyncssh.SSHClientConnection:
     """Sign in at one address. Adds the fingerprint that the server shows to `shown`."""
 

@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from roster_pipeline.oneroster.bundle.bundle_discovery import (
+    DEFAULT_PORT,
     UNPACKED,
     FoundBundle,
     FoundFile,
+    SftpPlace,
     bundles_among,
     split_pattern,
     too_many_files,
@@ -26,7 +28,6 @@ from roster_pipeline.oneroster.bundle.open_bundle import bundle_files_in, opened
 from roster_pipeline.oneroster.errors import AddressNotAllowed, SignInRefused, WrongAddress
 from roster_pipeline.oneroster.witness import WitnessReport
 
-DEFAULT_PORT = 22
 _HOME = "/~/"
 _CHECK_PATH = "Check the path, and that the account of this service may read it."
 Result = TypeVar("Result")
@@ -101,20 +102,11 @@ class LocalSource(BundleSource):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SftpSource(BundleSource):
-    """A zip, a folder of zips, a pattern, or a folder of CSV files on a server. secret: a password, or a private key in
-    PEM or OpenSSH form. host_key: see `trusted_fingerprints`.
+class SftpSource(SftpPlace, BundleSource):
+    """A zip, a folder of zips, a pattern, or a folder of CSV files on a server.
 
     Bundles are fetched into a private folder, which is deleted when the listing is closed.
     """
-
-    host: str
-    path: str
-    user: str
-    secret: str = field(repr=False)
-    port: int = DEFAULT_PORT
-    host_key: str | None = None
-    allow_private: bool = False
 
     @property
     def shown(self) -> str:

@@ -59,7 +59,7 @@ where n.fresh or not exists (
     select from link l where l.connection_id = :connection and l.sourced_id = n.sourced_id
 )
 """
-MOVE_HOMES = """
+MOVE_PRIMARY = """
 update link l set is_primary = (l.connection_id = :connection and l.sourced_id = m.first),
     primary_by_hand = l.connection_id = :connection and l.sourced_id = m.first and exists (
         select from link h where h.person_id = m.person_id and h.connection_id = :connection and h.primary_by_hand)
@@ -152,7 +152,7 @@ CHANGES = (
     (INSERT_PEOPLE, "applying", "fresh"),
     (UPDATE_PEOPLE, "applying", "of_person and action <> 'archive'"),
     (INSERT_LINKS, "linking", "true"),
-    (MOVE_HOMES, "moving", "true"),
+    (MOVE_PRIMARY, "moving", "true"),
     (INSERT_MEMBERSHIPS, "applying", "action = 'create'"),
     (UPDATE_MEMBERSHIPS, "applying", "action = 'restore' or (action = 'update' and of_membership)"),
     (ARCHIVE_MEMBERSHIPS, "applying", "action = 'archive'"),

@@ -124,7 +124,7 @@ where r.plan_id = :plan and r.action in ('unchanged', 'skip') and r.person_id is
 """
 """The links of applied rows, and of people who only got a new sourcedId (the verdict on updates decides)."""
 
-STAGE_HOMES = """
+STAGE_PRIMARY = """
 select a.person_id, a.changes -> 'primary_record' ->> 1 as first from applying a
 where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes ? 'primary_record' and not exists (
     select from link h
@@ -204,7 +204,7 @@ select exists (
 """
 """A new person whose number or e-mail somebody got after the plan was made: the two may be the same human being."""
 
-STAGED = {"applying": STAGE, "linking": STAGE_LINKS, "moving": STAGE_HOMES, "counting": STAGE_REST}
+STAGED = {"applying": STAGE, "linking": STAGE_LINKS, "moving": STAGE_PRIMARY, "counting": STAGE_REST}
 """The temporary tables, and the query that fills each. The later tables read the first."""
 
 

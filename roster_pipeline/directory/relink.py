@@ -32,7 +32,7 @@ where r.plan_id = :plan and not r.exempted and r.person_id is not null
   and not coalesce(v.findings @> '[{{"approver": "manager"}}]', false)
 """  # noqa: S608
 """People of another connection are left out: only the district's manager may link them."""
-STAGE_HOMES = """
+STAGE_PRIMARY = """
 create temporary table moving on commit drop as
 select distinct on (r.person_id) r.person_id, n.sourced_id as first
 from plan_row r join linking n on n.person_id = r.person_id and n.sourced_id = r.changes -> 'primary_record' ->> 1
@@ -107,13 +107,13 @@ def relink(conn: Connection, plan_id: int, *, who: str, reason: str, plan_hash: 
     given["masters"] = bool(source["counts"].get("masters"))
     if not conn.execute(text(STAGE), given).rowcount:
         raise NothingHeld(plan_id)
-    conn.execute(text(STAGE_HOMES), given)
+    conn.execute(text(STAGE_PRIMARY), given)
     conn.execute(text("analyze linking; analyze moving"))
     if conn.scalar(text(STALE), given) or conn.scalar(text(apply_staging.STALE_LINKS), given):
         raise PlanStale(f"The directory changed since plan {plan_id} was made.", "Plan again.")
     sync_id = ledger.new_sync(conn)
     links = conn.execute(text(apply_sql.INSERT_LINKS), given).rowcount
-    conn.execute(text(apply_sql.MOVE_HOMES), given)
+    conn.execute(text(apply_sql.MOVE_PRIMARY), given)
     plans.replace(conn, plan_id)
     counts = {role: {"link": people} for role, people in conn.execute(text(COUNT), given)}
     owner: dict[str, Any] = {"district_id": plan.district_id, "school_id": plan.school_id}

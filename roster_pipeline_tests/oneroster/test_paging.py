@@ -423,6 +423,24 @@ def test_a_list_without_total_that_ends_before_a_hidden_page_is_not_complete(
     assert told_of(answer).problems == (problem,)
 
 
+@pytest.mark.parametrize(("hidden", "left"), [((60, 900), 990), ((60, 700), 990), ((60, 800), 950)])
+def test_a_list_that_was_longer_before_is_looked_for_up_to_its_earlier_end(hidden: tuple[int, int], left: int) -> None:
+    """All pages near the end of the shown list are in the hidden range. left: records, hidden or not."""
+    people = [person(f"p-{number:04}") for number in range(990)]
+
+    def answer(query: Mapping[str, str]) -> Any:
+        return {"users": [one for one in window(query, people) if one not in gone]}
+
+    gone: list[Any] = []
+    with odd(users_only(answer)) as client:
+        assert pulled_by(client).complete
+        gone = people[slice(*hidden)] + people[left:]
+        assert pulled_by(client).problems == ("empty-page-inside",)
+        del people[left:]
+        people[:] = [one for one in people if one not in gone]
+        assert pulled_by(client).complete
+
+
 def test_a_page_that_was_announced_is_looked_for_although_the_list_seems_to_end() -> None:
     def answer(query: Mapping[str, str]) -> JSONResponse:
         more = int(query.get("offset", 0)) + int(query["limit"]) < len(PEOPLE)

@@ -27,6 +27,8 @@ COMMON_END = 25
 
 BEYOND = (1, 2, 4)
 """How many pages after the end we look for more records, at a server that drops records after paging."""
+FURTHER = 8
+"""In how many places we look further behind the end, if the list was longer before: up to its earlier end."""
 
 
 def continues_at_one(collection: Collection, page: Page) -> bool:
@@ -190,8 +192,8 @@ def _note_more_records(
     """Note a problem if more records may follow the end.
 
     Without a total, the opposite order must begin with a record of the list. Where it is no other order, nobody new may
-    follow the end: a server that drops records after paging drops whole pages too. Such a page may be announced; some
-    servers announce one after every page. A list that was longer (by one: somebody has just left) may go on too.
+    follow the end, up to an earlier one: a server that drops records after paging drops whole pages. Such a page may be
+    announced; some servers announce one after every page. A list that was longer in an earlier reading may go on too.
 
     If the length is one at which servers cut lists, the opposite order must begin with the last record. It need only
     begin with a record of the list, if the length is common, or the list was longer before.
@@ -215,10 +217,12 @@ def _note_more_records(
         return
     hidden, step = proof.records < repetitions.most - 1, last.limit if last.has_next else None
     one_order = count > 1 and not unpaged and first.tolist() in ([], [progress.first_record])
-    for pages in BEYOND if not habits.linked and (step or progress.uneven or proof.duplicates or one_order) else ():
-        with suppress(NotOffered, RequestRefused, ServerFailed):
-            offset = habits.aligned_to(count + pages * (step or progress.longest))
-            hidden = hidden or not seen.has(hashes(collection.page(offset).records)).all()
+    if not habits.linked and (step or progress.uneven or proof.duplicates or one_order):
+        size, earlier = step or progress.longest, habits.longest.get(collection.label, 0)
+        far = range(earlier - size, count + size * BEYOND[-1], -max(size, (earlier - count) // FURTHER))
+        for offset in (*(count + size * pages for pages in BEYOND), *far):
+            with suppress(NotOffered, RequestRefused, ServerFailed):
+                hidden = hidden or not seen.has(hashes(collection.page(habits.aligned_to(offset)).records)).all()
     if hidden:
         proof.note("empty-page-inside")
 

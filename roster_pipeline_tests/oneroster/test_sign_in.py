@@ -62,6 +62,14 @@ REFUSED, NO_CLIENT, NO_SCOPE = (
 )
 
 
+def test_q08_a_secret_with_two_spellings_reaches_the_body_of_a_server_that_basic_crashes() -> None:
+    crash = Response(status_code=500)
+    with token_address(lambda given: bool(given["client_secret"]), crash, '{"access_token": "Bearer abc"}') as base:
+        endpoint = Endpoint(base, "id", "s+e/c=", token_url=base + "/token", allow_private=True, limits=QUICK)
+        with Client(endpoint, TestClock().clock) as client:
+            assert client.connect().sign_in.learned()["form"]["placement"] == "body"
+
+
 @pytest.mark.parametrize(
     ("needs", "refusal", "learned"),
     [

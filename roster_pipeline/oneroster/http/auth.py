@@ -115,11 +115,12 @@ class NoMoreTries(OneRosterError):
 class Allowance:
     """How many more requests may carry the credentials while a search runs. None: no search runs, so no limit.
 
-    The limit keeps a search from locking the application out at the SIS.
+    The limit keeps a search from locking the application out at the SIS. crashes: how often such requests crashed it.
     """
 
     def __init__(self) -> None:
         self.left: int | None = None
+        self.crashes = 0
         self._returnable = MOST_SCOPES
 
     def give_back(self) -> None:

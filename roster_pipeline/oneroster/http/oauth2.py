@@ -34,8 +34,8 @@ YOUNG = 120.0
 REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
 """Redirects that are followed with the same request. Only on the SIS's own host, because the request has the secret."""
 MOST_REDIRECTS = 3
-TRIES_IF_CRASHED = 2
-"""Attempts of a token request that crashes the server during a search: its form may be the reason."""
+MOST_CRASHES = 2
+"""After so many crashes of the server during a search, no token request is repeated: its form may be the reason."""
 LABEL = "its token address"
 _ENTER = "Enter the token URL that the SIS shows."
 IN_BODY = ("body", "both")
@@ -147,7 +147,9 @@ def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Resp
         except OneRosterError as problem:
             failure = problem
         crashed = session.allowance.left is not None and failure.status == BROKEN_STATUS
-        if not failure.retryable or tried >= (TRIES_IF_CRASHED if crashed else session.endpoint.limits.attempts):
+        session.allowance.crashes += crashed
+        often = crashed and session.allowance.crashes >= MOST_CRASHES
+        if not failure.retryable or often or tried >= session.endpoint.limits.attempts:
             raise failure
         session.backoff.wait(tried, wait, failure)
     _judge(response, url, session)

@@ -97,6 +97,47 @@ def test_q70_the_members_of_a_role_are_read_in_any_spelling(role: dict[str, Any]
     assert (entry["role"], entry["org"], entry["endDate"]) == ("student", "sch-1", "2026-07-31")
 
 
+@pytest.mark.parametrize("other", [{"ORG": {"sourcedId": "sch-1"}}, {"school_sourced_id": "sch-1", "org": None}])
+def test_q70_a_role_in_the_standards_spelling_may_have_its_org_in_another(other: dict[str, Any]) -> None:
+    pulled = odd_server.of_people(
+        odd_server.person("p-1", roles=[{"role": "student", "EndDate": "2026-07-31"} | other])
+    )
+    (entry,) = pulled.user("p-1")["roles"]
+    assert (entry["role"], entry["org"], entry["endDate"]) == ("student", "sch-1", "2026-07-31")
+
+
+def test_lists_and_objects_may_come_as_json_in_a_text() -> None:
+    """SQL servers make JSON of a table like that."""
+    usual = odd_server.person("p-1", agents=[{"sourcedId": "g-1"}], userIds=[{"type": "a", "identifier": "b"}])
+    usual |= {"grades": ["09", "10"]}
+    lists = {name: orjson.dumps(usual[name]).decode() for name in ("roles", "agents", "userIds", "grades")}
+    older = {
+        "role": "student",
+        "orgs": ' [{"sourcedId":"sch-1"}]',
+        "agents": '["g-1"]',
+        "userIds": '{"identifier":"b"}',
+    }
+    plain, as_text, first = (
+        odd_server.of_people(user).user("p-1") for user in (usual, usual | lists, usual | older | {"roles": None})
+    )
+    assert as_text == plain
+    assert (first["roles"][0]["org"], first["agents"]) == ("sch-1", ["g-1"])
+    assert first["userIds"] == [{"type": None, "identifier": "b"}]
+
+
+@pytest.mark.parametrize("roles", ['[{"role": "student", "org": ', "{student: sch-1}", "[student, sch-1]"])
+def test_a_text_that_is_no_role_is_not_a_role_without_a_school(roles: str) -> None:
+    pulled = odd_server.of_people(odd_server.person("p-0", roles=roles), odd_server.person("p-1"))
+    assert pulled.ids == {"p-1"}
+    assert [(one["sourcedId"], one["rule"]) for one in pulled.rejects] == [("p-0", "role-unreadable")]
+
+
+@pytest.mark.parametrize("written", ["2026-7-31", "2026-07-31Z", "2026-07-31-05:00", "2026-07-31+02:00"])
+def test_q61_a_day_with_a_zone_or_without_zeros_is_the_day_as_written(written: str) -> None:
+    pulled = odd_server.of_people(odd_server.person("p-1", roles=[SPELLED[0] | {"endDate": written}]))
+    assert pulled.user("p-1")["roles"][0]["endDate"] == "2026-07-31"
+
+
 @pytest.mark.parametrize("roles", [{"primary": SPELLED[0]}, [{"student": ["sch-1"]}], [True], {"name": "student"}])
 def test_a_role_that_nobody_can_read_rejects_the_record_instead_of_losing_its_school(roles: Any) -> None:
     readable = odd_server.person("p-1")

@@ -6,10 +6,13 @@ standard: those of `metadata`, and of the entries in a user's `agents`.
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
+
+import orjson
 
 from roster_pipeline.oneroster.http.json_decoding import REPLACEMENT
 from roster_pipeline.vocabulary import LONGEST_ID
@@ -36,7 +39,8 @@ _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HALF = re.compile("[\ud800-\udfff]")
 """Half of a character, as of a text that was cut inside one: a letter is lost."""
 _BREAKS = re.compile(r"[\t\r\n\x85\u2028\u2029]+")
-_ISO_DATE = re.compile(r"^(\d{4})-?(\d{2})-?(\d{2})(?:$|[T ])")
+_ISO_DATE = re.compile(r"^(\d{4})-?(\d{2})-?(\d{2})(?:$|[T ]|Z$|[+-]\d\d:\d\d$)")
+"""A zone may follow the day, as in XML. The day counts as it is written."""
 _MOMENT = re.compile(r"^\S{8,10}[T ](\d\d:\d\d)(?::\d\d(?:[.,]\d+)?)? ?(Z|[+-]\d\d:?\d\d)$", re.IGNORECASE)
 _ENDS_OF_DAY = ("00:00", "23:59")
 _YEARS = range(1971, 2100)
@@ -46,6 +50,8 @@ _REFERENCE_NAMES = ("sourcedId", "sourcedid", "sourcedID", "SourcedId", "sourced
 _ADDRESS = re.compile(r"(?is)(.*)/(?:orgs|schools|users|students|teachers|classes)/([^/?#]+)/?(?:[?#].*)?$")
 """The address of a single object of the standard; its last part is the object's id. Before it, there is `://` or the
 beginning of a path; one pattern for both would take minutes for a long text."""
+_STARTS_OF_JSON = ("[{", '["', '{"')
+_LONGEST_JSON = 65_536
 _ENTRIES = frozenset(("role", "org", "school", "agent", "user", "userid", "grade"))
 """Names that converters from XML give the entries of a list, in lower case."""
 _ABSENT: Final = object()
@@ -190,7 +196,10 @@ def _id_in_address(value: Any) -> str | None:
 
 def listed(value: Any) -> list[Any]:
     """A list. A server may send one object, one value, null, an object of numbered entries, or one with the list below
-    the name of an entry instead, such as {"org": [...]}."""
+    the name of an entry instead, such as {"org": [...]}; or any of these as JSON in a text, as databases make it."""
+    if type(value) is str and value.lstrip()[:2] in _STARTS_OF_JSON and len(value) <= _LONGEST_JSON:
+        with suppress(orjson.JSONDecodeError):
+            value = orjson.loads(value)
     if type(value) is list:
         return value
     if type(value) is dict and len(value) == 1:

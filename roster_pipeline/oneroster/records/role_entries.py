@@ -44,7 +44,10 @@ _ORG_NAMES = ("org", "orgSourcedId", "orgs", "orgSourcedIds", "school", "schoolS
 _MEMBERS = {name.lower(): name for name in ("role", "roleType", "beginDate", "endDate", *_ORG_NAMES)}
 """Folded name to the standard's spelling, of the members of an entry."""
 _SPELLED = frozenset(ROLES.values())
-_YEAR_FIRST = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})(?:[T ].*)?$")
+_USUAL_MEMBERS = frozenset(("role", "roleType", "org", "beginDate", "endDate", "userProfile"))
+_NO_ROLES = ("[", "{")
+"""Beginnings of a text that is a list or an object in some notation, and not the name of a role."""
+_YEAR_FIRST = re.compile(r"^(\d{4})([/.-])(\d{1,2})\2(\d{1,2})(?:[T ].*)?$")
 _YEAR_LAST = re.compile(r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4})(?:[T ].*)?$")
 _DAY_AND_NAME = re.compile(r"^(\d{1,2})[ .-]+([A-Za-z]{3,9})[ .,-]+(\d{4})$")
 _NAME_AND_DAY = re.compile(r"^([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})$")
@@ -68,7 +71,7 @@ def role_entries(record: dict[str, Any], dates: "Dates") -> tuple[list[Entry], D
     """Entries {role, roleType, org, beginDate, endDate}, and what was dropped as (field, rule). Raises Rejection."""
     dropped: Dropped = []
     stated = record.get("roles") or record.get("role")
-    if type(stated) is str:
+    if type(stated) is str and not stated.lstrip().startswith(_NO_ROLES):
         entries: list[Entry] = [_entry(role_name(stated))]
     else:
         entries = []
@@ -99,6 +102,8 @@ def role_name(value: Any) -> Any:
     name = text(value)
     if not isinstance(name, str):
         return name
+    if name.startswith(_NO_ROLES):
+        return UNREADABLE
     return ROLES.get(name.lower()) or ROLES.get(folded(name)) or name
 
 
@@ -119,12 +124,12 @@ def _entries_of_item(item: Any, dates: "Dates", dropped: Dropped) -> list[Entry]
             dropped.append(_UNREAD_ROLE)
             return []
         return [_entry(role)] if role is not None else []
-    if "role" not in item:
+    if "role" not in item or not item.keys() <= _USUAL_MEMBERS:
         named = {_MEMBERS[name]: value for key, value in item.items() if (name := folded(key)) in _MEMBERS}
         if item and not named:
             dropped.append(_UNREAD_ROLE)
             return []
-        item = named
+        item = named | {name: item[name] for name in _USUAL_MEMBERS & item.keys() if item[name] is not None}
     get = item.get
     role = get("role")
     if type(role) is not str or role not in _SPELLED:
@@ -244,7 +249,7 @@ class Dates:
             return iso
         written = written.strip()
         if match := _YEAR_FIRST.match(written):
-            return date_of(int(match[1]), int(match[2]), int(match[3]))
+            return date_of(int(match[1]), int(match[3]), int(match[4]))
         if match := _DAY_AND_NAME.match(written):
             return date_of(int(match[3]), _month(match[2]), int(match[1]))
         if match := _NAME_AND_DAY.match(written):

@@ -1,39 +1,23 @@
 """Reads a list of people from a CSV or XLSX file, and each row as the values of a person. Limits keep a file from
-filling the memory. A row with a formula is refused; none is computed."""
+filling the memory. A row with a formula is refused."""
 
 import csv
 import io
-import re
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from itertools import chain, islice
 from typing import Any
-from xml.parsers import expat
-
-from openpyxl import load_workbook
 
 from roster_pipeline.cleaning.emails_and_phones import e164
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.errors import RosterError
 from roster_pipeline.oneroster.bundle.bundle_files import LETTER_OF_1252, STRANGE_IN_1252
 from roster_pipeline.safe_csv import plain_cell
 from roster_pipeline.services.person_changes import NotUsable, stored_grade, stored_value
+from roster_pipeline.services.workbook import MOST_COLUMNS, MOST_ROWS, FileUnusable, cells_of_workbook
 from roster_pipeline.vocabulary import PERSON_FIELDS
 
 _MIB = 1024 * 1024
 LARGEST_FILE = 5 * _MIB
-LARGEST_UNPACKED = 50 * _MIB
-"""A limit for an XLSX file, which is a zip of XML files."""
-LARGEST_PIECE = _MIB
-"""A limit for one tag, one comment, or one part that is not XML."""
-MOST_PARTS = 200
-_ALONE = "Save the list alone as XLSX, or as CSV."
-MOST_ROWS = 5_000
-MOST_COLUMNS = 60
-MOST_ELEMENTS = MOST_ROWS * MOST_COLUMNS * 4
-"""A limit for the XML elements of an XLSX file: each cell has two, and two more in the table of texts."""
 LONGEST_CELL = 500
 _ZIP = b"PK\x03\x04"
 _BLANK, _OTHER_KINDS = b"\xef\xbb\xbf \t\r\n", (b"<", b"%PDF", b"{\\rtf")  # many systems call a web page `.xls`
@@ -77,10 +61,6 @@ NEW, OUT = "new", "out"
 """The possible decisions about a row that needs a look, in addition to the number of a person that it fits."""
 
 
-class FileUnusable(RosterError):
-    """The file cannot be read as a list of people. The message says why, and repeats nothing from the file."""
-
-
 @dataclass(frozen=True)
 class PeopleFile:
     """header: the names of the columns as they are written. rows: the number of each line, and its cells."""
@@ -96,8 +76,8 @@ def read_people_file(data: bytes) -> PeopleFile:
         raise FileUnusable(
             f"The file is larger than {LARGEST_FILE // _MIB} MB.", "Leave out columns and sheets that are not needed."
         )
-    lines = _workbook(data) if data.startswith(_ZIP) else _csv(data)
-    filled = ((number, cells) for number, cells in enumerate(lines, 1) if any(cells))
+    lines = cells_of_workbook(data, _is_list) if data.startswith(_ZIP) else _csv(data)
+    filled = _filled(lines)
     top = list(islice(filled, FIRST_LINES))
     if not top:
         raise FileUnusable("The file is empty.", "Choose a file with a row of column names and a row for each person.")
@@ -124,6 +104,17 @@ def _header(lines: Sequence[Sequence[str]]) -> int | None:
     return next((place for place, cells in enumerate(lines) if _NAMES & set(fields_of_columns(cells))), None)
 
 
+def _is_list(lines: Iterator[list[str]]) -> bool:
+    """Whether the first lines of a sheet name a column with names of people."""
+    return _header([cells for _, cells in islice(_filled(lines), FIRST_LINES)]) is not None
+
+
+def _filled(lines: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    """The lines that are not empty, with their numbers."""
+    written = ([cell.replace("\0", "").strip() for cell in cells] for cells in lines)
+    return ((number, cells) for number, cells in enumerate(written, 1) if any(cells))
+
+
 def _csv(data: bytes) -> Iterator[list[str]]:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = data.decode("utf-16", "replace")
@@ -146,96 +137,11 @@ def _csv(data: bytes) -> Iterator[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for cells in reader:
-            yield [_text(plain_cell(cell)) for cell in cells[: MOST_COLUMNS + 1]]
+            yield [plain_cell(cell) for cell in cells[: MOST_COLUMNS + 1]]
     except csv.Error:
         raise FileUnusable(
             "The CSV file cannot be read to its end.", "Open it in your spreadsheet and save it as CSV again."
         ) from None
-
-
-def _workbook(data: bytes) -> Iterator[list[str]]:
-    try:
-        _check_zip(data)
-        book = load_workbook(io.BytesIO(data), read_only=True, data_only=False, keep_links=False)
-        shown = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
-        lists = [sheet for sheet in shown if _header(list(islice(filter(any, _cells(sheet)), FIRST_LINES))) is not None]
-        if len(lists) > 1:
-            raise FileUnusable("Several sheets of the XLSX file have a list of people.", _ALONE)
-        yield from _cells((lists or shown)[0])
-    except FileUnusable:
-        raise
-    except Exception:  # a forged workbook makes the readers of ZIP, XML and XLSX fail in too many ways to list
-        raise FileUnusable(
-            "The file cannot be read as XLSX.", "Open it in your spreadsheet and save it as XLSX again, or as CSV."
-        ) from None
-
-
-def _check_zip(data: bytes) -> None:
-    """Unpack everything once, within the limits, without trust in the table of contents. Refuse XML that defines its
-    own entities, because they let a few bytes stand for gigabytes; large tags, comments and pictures, because the
-    parser begins them again with each block that it reads; and BZIP2 and LZMA, which `zipfile` unpacks in one piece,
-    however little was asked for. Raises FileUnusable, and any exception for a damaged file."""
-    left, elements = LARGEST_UNPACKED, 0
-
-    def doctype(*_: object) -> None:
-        raise FileUnusable("The XLSX file defines XML entities.", _ALONE)
-
-    def markup(*texts: str) -> None:
-        if sum(map(len, texts)) > LARGEST_PIECE:
-            raise FileUnusable("The XLSX file has more than a list.", _ALONE)
-
-    def element(name: str, attributes: list[str]) -> None:
-        nonlocal elements
-        elements += 1
-        markup(name, *attributes)
-        if elements > MOST_ELEMENTS:
-            raise FileUnusable("The XLSX file has too many cells.", _ALONE)
-
-    with zipfile.ZipFile(io.BytesIO(data)) as packed:
-        parts = packed.infolist()
-        if len(parts) > MOST_PARTS:
-            raise FileUnusable("The XLSX file has too many parts.", _ALONE)
-        for part in parts:
-            if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise FileUnusable("The XLSX file is packed in another way than XLSX files are.", _ALONE)
-            with packed.open(part) as stream:
-                content = stream.read(left + 1)
-            left -= len(content)
-            if left < 0:
-                raise FileUnusable(f"The unpacked XLSX file is larger than {LARGEST_UNPACKED // _MIB} MB.", _ALONE)
-            xml = expat.ParserCreate()
-            xml.ordered_attributes = True
-            xml.StartDoctypeDeclHandler, xml.StartElementHandler = doctype, element
-            xml.CommentHandler = xml.ProcessingInstructionHandler = markup
-            try:
-                xml.Parse(content, True)
-            except expat.ExpatError:  # not every part is XML
-                markup(content.decode("latin-1"))
-
-
-def _cells(sheet: Any) -> Iterator[list[str]]:
-    sheet.reset_dimensions()
-    for row in sheet.iter_rows(max_row=MOST_ROWS * 2, max_col=MOST_COLUMNS + 1):
-        yield [_text(_of_cell(cell)) for cell in row]
-
-
-def _of_cell(cell: Any) -> str:
-    """The text of a cell, with the zeros that its format shows."""
-    value = cell.value
-    if value is None or cell.data_type == "f":
-        return "" if value is None else "="  # an array formula comes as an object
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 10**15:
-        value = int(value)
-    if isinstance(value, int) and re.fullmatch("0{2,}", cell.number_format or ""):
-        return str(value).zfill(len(cell.number_format))
-    day = value.date() if isinstance(value, datetime) else value
-    return day.isoformat() if isinstance(day, date) else str(value)
-
-
-def _text(cell: str) -> str:
-    return cell.replace("\0", "").strip()
 
 
 def fields_of_columns(header: Sequence[str]) -> list[str]:

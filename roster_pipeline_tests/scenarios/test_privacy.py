@@ -22,7 +22,7 @@ from roster_pipeline.directory.accounts import COMMAND_LINE
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.operations import exposition
 from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.services import connection_test, decisions, people_file, people_upload, person_changes
+from roster_pipeline.services import connection_test, decisions, people_file, people_upload, person_changes, workbook
 from roster_pipeline.simulator import Role
 from roster_pipeline.simulator.person import CONTACT_ROLES
 from roster_pipeline.sync.health_checks import health_checks
@@ -453,7 +453,7 @@ def _uploaded(district: DagsterDistrict) -> list[str]:
     said.append(_complaint(lambda: entered(upload, seen.digest)))
     broken = (b"PK\x03\x04 Zyxpoison", b"Zyxpoison,qqleak\n", b"Zyxpoison\n" + b"qqleak\n" * 6000)
     for data in broken:
-        with pytest.raises(people_file.FileUnusable) as unusable:
+        with pytest.raises(workbook.FileUnusable) as unusable:
             people_file.read_people_file(data)
         said.append("".join(traceback.format_exception(unusable.value)))
     return said

@@ -18,9 +18,10 @@ from roster_pipeline.directory.accounts import COMMAND_LINE, Account
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
-from roster_pipeline.services import people_file, people_upload
-from roster_pipeline.services.people_file import FileUnusable, PeopleFile, fields_of_columns, read_people_file
+from roster_pipeline.services import people_file, people_upload, workbook
+from roster_pipeline.services.people_file import PeopleFile, fields_of_columns, read_people_file
 from roster_pipeline.services.people_upload import Preview, UploadChanged
+from roster_pipeline.services.workbook import FileUnusable
 from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import BY, by_hand, every, newcomer, one, person_of, sync_rows
 from roster_pipeline_tests.hostile_strings import leaked
@@ -174,12 +175,19 @@ def test_a_list_of_classes_with_a_number_sign_is_in_windows_1252() -> None:
     assert [cells for _, cells in read.rows] == rows
 
 
-def test_zeros_that_a_format_shows_belong_to_the_number() -> None:
-    book = load_workbook(io.BytesIO(xlsx_of(["Number", "First name"], [7, "Ada"], [8.0, "Alan"], [9, "Kim"])))
-    book.active["A2"].number_format = book.active["A3"].number_format = "00000"
+def test_zeros_and_texts_that_a_format_shows_belong_to_the_number() -> None:
+    shown: dict[tuple[str | float, str], str] = {
+        (7, "00000"): "00007", (8.0, "00000"): "00008", (9, "General"): "9", (123456, "0000"): "123456",
+        (12, '"S-"0000'): "S-0012", (13, "\\S\\-0000"): "S-0013", (14, '0000"@x"'): "0014@x", (15, '"S-"0;0'): "S-15",
+        (1016, "000-000"): "001-016", (1234567, "(000) 000\\-0"): "(123) 456-7", (-5, "000"): "-5", (18, "0.00"): "18",
+        (19, "#,##0"): "19", ("a-20", '"S-"@'): "S-a-20", ("21", "@"): "21", ("22", "0000"): "22", (23, "@"): "23",
+    }  # fmt: skip
+    book = load_workbook(io.BytesIO(xlsx_of(["Number", "First name"], *([value, "Ada"] for value, _ in shown))))
+    for row, (_, number_format) in enumerate(shown, 2):
+        book.active.cell(row, 1).number_format = number_format
     out = io.BytesIO()
     book.save(out)
-    assert [cells[0] for _, cells in read_people_file(out.getvalue()).rows] == ["00007", "00008", "9"]
+    assert [cells[0] for _, cells in read_people_file(out.getvalue()).rows] == list(shown.values())
 
 
 def test_what_a_spreadsheet_cut_or_could_not_compute_is_refused(database: Database, lincoln: SchoolRow) -> None:
@@ -200,7 +208,7 @@ def test_a_formula_of_any_kind_is_refused(lincoln: SchoolRow) -> None:
 def bomb() -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
-        packed.writestr("xl/worksheets/sheet1.xml", b"0" * (people_file.LARGEST_UNPACKED + 1))
+        packed.writestr("xl/worksheets/sheet1.xml", b"0" * (workbook.LARGEST_UNPACKED + 1))
     return out.getvalue()
 
 
@@ -232,7 +240,7 @@ def one_entity() -> bytes:
 
 
 def long_piece(before: bytes, after: bytes) -> bytes:
-    return changed_sheet((b"<sheetData>", before + b"x" * people_file.LARGEST_PIECE + after))
+    return changed_sheet((b"<sheetData>", before + b"x" * workbook.LARGEST_PIECE + after))
 
 
 def packed_by(kind: int) -> bytes:
@@ -261,15 +269,15 @@ def damaged(kind: int) -> bytes:
         csv_of([], []),
         csv_of(HEADER),
         b"\x89PNG\r\n\x1a\n\0\0",
-        csv_of([f"c{place}" for place in range(people_file.MOST_COLUMNS + 1)], ADA),
-        lambda: csv_of(HEADER, *[ADA] * (people_file.MOST_ROWS + 1)),
+        csv_of([f"c{place}" for place in range(workbook.MOST_COLUMNS + 1)], ADA),
+        lambda: csv_of(HEADER, *[ADA] * (workbook.MOST_ROWS + 1)),
         b"x" * (people_file.LARGEST_FILE + 1),
         b"PK\x03\x04 and then nothing",
         lambda: xlsx_of(HEADER, ADA)[:-200],
         bomb,
         entities,
         one_entity,
-        lambda: changed_sheet((b"</sheetData>", b"<row/>" * people_file.MOST_ELEMENTS + b"</sheetData>")),
+        lambda: changed_sheet((b"</sheetData>", b"<row/>" * workbook.MOST_ELEMENTS + b"</sheetData>")),
         lambda: long_piece(b"<!-- ", b" --><sheetData>"),
         lambda: long_piece(b"<?x ", b"?><sheetData>"),
         lambda: long_piece(b'<sheetData x="', b'">'),

@@ -25,7 +25,7 @@ from roster_pipeline.console.session import limit, nothing_here, school_of, the_
 from roster_pipeline.directory import uploads
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services import people_file, people_upload
+from roster_pipeline.services import people_file, people_upload, workbook
 from roster_pipeline.vocabulary import ROLE_ORDER
 
 SHOWN = {
@@ -58,7 +58,7 @@ def upload(request: Request) -> Response:
         return choose(request, "Choose a file.")
     try:
         file = people_file.read_people_file(sent.file.read(people_file.LARGEST_FILE + 1))
-    except people_file.FileUnusable as problem:
+    except workbook.FileUnusable as problem:
         return choose(request, f"{problem.message} {problem.remedy}")
     columns = people_file.fields_of_columns(file.header)
     with database(request).begin() as conn:
@@ -135,7 +135,7 @@ def choose(request: Request, error: str = "") -> Response:
         error=error,
         roles=[("", "The list has a column for it"), *((name, role(name)) for name in ROLE_ORDER)],
         columns=people_file.COLUMNS,
-        most=people_file.MOST_ROWS,
+        most=workbook.MOST_ROWS,
         largest=people_file.LARGEST_FILE // (1024 * 1024),
     )
 

@@ -56,8 +56,8 @@ IS_NO_MEMBER = """not exists (select from person where id = w.id and excluded)
 ARRIVALS = f"""
 with {OURS}, named as materialized (
     select r.id, r.sourced_id, r.student, r.orgs from pull_record p {RECORDS.format(set="p")} r
-    where p.pull_id = :pull and r.kind = 'user'
-        and (r.student or r.sourced_id in (select sourced_id from link where connection_id = :connection))
+    where p.pull_id = :pull and r.kind = 'user' and (r.student or exists (
+        select from link where connection_id = :connection and sourced_id = r.sourced_id))
 ), places as materialized (
     select n.orgs, o.* from (select distinct orgs from named) n cross join lateral unnest(n.orgs) u (org)
     join ours o using (org)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
@@ -39,11 +40,11 @@ from roster_pipeline.settings.installation import MailServer
 
 TIMEOUT_SECONDS = 30.0
 """Seconds for every answer of the server. Some servers check the sender while we wait, which takes up to about 20 s."""
-
 WHOLE_SECONDS = 35.0
 """Seconds for one mail, however slowly the server answers. This limits the time of one tick."""
+CONNECT_SECONDS = 10.0  # for each address of the server; they share the time of the mail
 CUT_AGAIN_AFTER = 0.2
-TOO_LARGE = 552
+TOO_LARGE, FULL_MAILBOX = 552, "5.2.2"
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _CLOCK = "Check the clock of this machine. If it is right, the mail server needs a new certificate."
@@ -51,6 +52,8 @@ _OTHER_NAME = f"Write the host name for which the certificate was made in {SMTP_
 _OF_CERTIFICATES = {9: _CLOCK, 10: _CLOCK, 62: _OTHER_NAME, 64: _OTHER_NAME}
 """The remedy if a certificate is not valid yet, has expired, or names another host or IP address, by OpenSSL's code."""
 _ENHANCED_CODE = re.compile(rb"\b[245]\.\d{1,3}\.\d{1,3}\b")
+_answered: dict[tuple[str, int], str] = {}
+"""The address of each server that answered last. It is tried first, so that a dead address costs one mail its time."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,23 @@ class _Bounded(smtplib.SMTP):
             self._closed.set()
             raise
 
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """Try the server's addresses one after the other. Raises OSError: why the last one failed."""
+        found = dict.fromkeys(str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        addresses = sorted(found, key=lambda address: address != _answered.get((host, port)))
+        until = monotonic() + self._whole
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            patience = min(timeout, CONNECT_SECONDS, max(CUT_AGAIN_AFTER, (until - monotonic()) / left))
+            try:
+                connected: socket.socket = super()._get_socket(address, port, patience)  # type: ignore[misc]
+                break
+            except OSError as problem:
+                if left == 1 or isinstance(problem, ssl.SSLError):
+                    raise
+        connected.settimeout(timeout)
+        _answered[host, port] = address
+        return connected
+
     def close(self) -> None:
         """End the connection, and stop the timer."""
         self._closed.set()
@@ -147,9 +167,9 @@ class SmtpMailer:
         """Hand one message to the server. If one recipient is refused, the others still get it."""
         good, never = usable(recipients)
         with self._connected() as client:
-            if not client.has_extn("smtputf8") and any(one.username.isascii() for one in good.values()):
-                never += [recipient for recipient, one in good.items() if not one.username.isascii()]
-                good = {recipient: one for recipient, one in good.items() if one.username.isascii()}
+            spelled = {recipient: one for recipient, one in good.items() if one.username.isascii()}
+            if spelled and not client.has_extn("smtputf8"):
+                never, good = [*never, *good.keys() - spelled], spelled
             message = compose(mail, self._from, list(good.values()), message_id, at or datetime.now(UTC))
             wire = {address.addr_spec: recipient for recipient, address in good.items()}
             refused = self._hand_over(client, message, list(wire))
@@ -177,12 +197,8 @@ class SmtpMailer:
         server, where = self.server, f"the mail server {self.server.host}:{self.server.port}"
         client: smtplib.SMTP | None = None
         try:
-            if server.scheme == "smtps":
-                client = _BoundedTls(
-                    self._whole, server.host, server.port, timeout=self._timeout, context=self._context()
-                )
-            else:
-                client = _Bounded(self._whole, server.host, server.port, timeout=self._timeout)
+            kind, more = (_BoundedTls, {"context": self._context()}) if server.scheme == "smtps" else (_Bounded, {})
+            client = kind(self._whole, server.host, server.port, timeout=self._timeout, **more)
             client.ehlo_or_helo_if_needed()
             if server.scheme == "smtp+starttls":
                 client.starttls(context=self._context())
@@ -206,30 +222,34 @@ class SmtpMailer:
             refusal = f"The mail server refused every recipient (code {', '.join(map(str, codes))})."
             remedy = "Check the school's Roster Email."
             raise (PermanentDeliveryError if min(codes) >= 500 else TemporaryDeliveryError)(refusal, remedy) from None
-        except smtplib.SMTPSenderRefused as problem:
-            if problem.smtp_code == TOO_LARGE:  # we name the size together with the sender
-                raise PermanentDeliveryError(
-                    f"The mail is too large for the mail server{_code(problem)}.",
-                    "Set the attachment of the school's Roster Email to none.",
-                ) from None
-            raise ServerAwayError(
-                f"The mail server refused the sender{_code(problem)}.",
-                f"Check {MAIL_FROM}, and whether the server wants a sign-in.",
-            ) from None
         except smtplib.SMTPNotSupportedError:
             raise PermanentDeliveryError(
                 "The mail server cannot deliver to an address with letters outside ASCII.",
                 "Use another address in the school's Roster Email.",
             ) from None
         except smtplib.SMTPResponseException as problem:
-            kind = PermanentDeliveryError if problem.smtp_code >= 500 else TemporaryDeliveryError
-            raise kind(f"The mail server refused the mail{_code(problem)}.", "Ask those who run the server.") from None
+            raise _refused(problem) from None
         except (OSError, smtplib.SMTPException):
             raise TemporaryDeliveryError(
                 "The connection to the mail server broke before it confirmed the mail.",
                 "It is tried again; a copy may arrive twice.",
             ) from None
         return {address: code for address, (code, _) in refused.items()}
+
+
+def _refused(problem: smtplib.SMTPResponseException) -> MailError:
+    code = _code(problem)
+    if problem.smtp_code == TOO_LARGE and FULL_MAILBOX not in code:
+        return PermanentDeliveryError(
+            f"The mail is too large for the mail server{code}.",
+            "Set the attachment of the school's Roster Email to none.",
+        )
+    if isinstance(problem, smtplib.SMTPSenderRefused):
+        return ServerAwayError(
+            f"The mail server refused the sender{code}.", f"Check {MAIL_FROM}, and whether the server wants a sign-in."
+        )
+    kind = PermanentDeliveryError if problem.smtp_code >= 500 else TemporaryDeliveryError
+    return kind(f"The mail server refused the mail{code}.", "Ask those who run the server.")
 
 
 def _code(problem: smtplib.SMTPResponseException) -> str:

@@ -4,8 +4,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -150,6 +150,8 @@ REFUSALS = [
     ({"DATA": f"451 4.3.0 {OWNER} later"}, mail.TemporaryDeliveryError, r"refused the mail \(451 4.3.0\)"),
     ({"DATA": f"554 5.7.1 {OWNER} is spam"}, mail.PermanentDeliveryError, r"refused the mail \(554 5.7.1\)"),
     ({"MAIL": "552 5.3.4 too large"}, mail.PermanentDeliveryError, r"too large for the mail server \(552 5.3.4\)"),
+    ({"DATA": "552 5.3.4 too large"}, mail.PermanentDeliveryError, r"too large for the mail server \(552 5.3.4\)"),
+    ({"DATA": f"552 5.2.2 {OWNER} is full"}, mail.PermanentDeliveryError, r"refused the mail \(552 5.2.2\)"),
     ({"MAIL": "553 5.7.1 not your sender"}, mail.ServerAwayError, r"refused the sender \(553 5.7.1\)"),
 ]
 
@@ -177,6 +179,54 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
         port = free.getsockname()[1]
     with pytest.raises(mail.TemporaryDeliveryError, match="cannot be reached"):
         SmtpMailer(f"smtp://127.0.0.1:{port}", SENDER, timeout=1).send(IDENTITY, [OWNER], MAIL)
+
+
+@contextmanager
+def dead_addresses(number: int, port: int) -> Iterator[list[str]]:
+    """Addresses that answer nothing, as behind a firewall: the queue of each port is full."""
+    found = [f"127.0.0.{last}" for last in range(2, 2 + number)]
+    with ExitStack() as stack:
+        for address in found:
+            stack.enter_context(socket.create_server((address, port), backlog=0))
+            for _ in range(3):
+                (waiting := stack.enter_context(socket.socket())).setblocking(False)
+                waiting.connect_ex((address, port))
+        yield found
+
+
+def named(addresses: list[str], port: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a mail server whose name has all of these IP addresses."""
+    really = socket.getaddrinfo
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **more: found if host == "mail.example.org" else really(host, *rest, **more),
+    )
+    return f"smtp://mail.example.org:{port}"
+
+
+def test_dead_addresses_of_a_server_share_the_time_of_one_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with dead_addresses(4, port) as dead:
+        url, began = named(dead, port, monkeypatch), time.monotonic()
+        with pytest.raises(mail.ServerAwayError, match="cannot be reached"):
+            SmtpMailer(url, SENDER, timeout=5, whole=2).send(IDENTITY, [OWNER], MAIL)
+        assert time.monotonic() - began < 4
+
+
+def test_a_dead_address_of_a_server_costs_only_the_first_mail_its_time(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = serve()
+    with dead_addresses(1, sink.port) as dead:
+        url = named([*dead, "127.0.0.1"], sink.port, monkeypatch)
+        for longest in (5, 1):
+            began = time.monotonic()
+            SmtpMailer(url, SENDER, timeout=3, whole=4).send(IDENTITY, [OWNER], MAIL)
+            assert time.monotonic() - began < longest
+    assert len(sink.messages) == 2
 
 
 def test_a_silent_server_does_not_hold_us_for_long() -> None:

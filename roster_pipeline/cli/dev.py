@@ -89,9 +89,6 @@ def console(
             f"This command cannot listen on {host}:{port}.\nChoose another port or address: --port, --host"
         ) from None
     say(f"The console is at {config.url}  (Ctrl-C ends it)", style="bold green")
-    if not given.console_url and config.url != console_config.config_from(given, config.database_url).url:
-        setting = f"{console_config.URL}={config.url}"
-        note(f"For links with this address, set {setting} where you run: roster access link EMAIL")
     console_config.serve(app.create_app(config), config, listening)
 
 

@@ -16,9 +16,11 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from roster_pipeline.oneroster.http.addresses import is_loopback
-from roster_pipeline.settings.installation import ConsoleVariables, InstallationError, Places
+from roster_pipeline.settings.installation import ConsoleVariables, InstallationError, Places, home
 
 URL = "ROSTER_CONSOLE_URL"
+ADDRESS = "console.address"
+"""In the home folder: the address of the console. `roster access link` may run in a shell that does not know it."""
 LOOPBACK = "127.0.0.1"
 PORT = 8080
 ENDING_SECONDS = 5
@@ -102,8 +104,12 @@ def config_from(given: ConsoleVariables, database_url: str, host: str = LOOPBACK
 
 
 def config_of_installation() -> Config:
-    """The settings of a console on this machine, from the environment. Raises InstallationError."""
-    return config_from(ConsoleVariables.read(), Places.read().database_url)
+    """The settings of the console on this machine: from the environment, else its address as it last began. Raises
+    InstallationError."""
+    given = ConsoleVariables.read()
+    with suppress(OSError):
+        given = given.model_copy(update={"console_url": given.console_url or (home() / ADDRESS).read_text("utf-8")})
+    return config_from(given, Places.read().database_url)
 
 
 def _proxies(written: str) -> str:
@@ -198,6 +204,8 @@ def bound(host: str, port: int) -> socket.socket:
 
 def serve(app: Starlette, config: Config, listening: socket.socket) -> None:
     """Serve until a signal ends it. Then this process and an embedded database end in order."""
+    with suppress(OSError):  # the folder may be read-only
+        (home() / ADDRESS).write_text(config.url, "utf-8")
     exit_on_signals()
     server_of(app, config).run(sockets=[listening])
 

@@ -1,7 +1,12 @@
 """The console's settings of the environment, and where somebody goes after the sign-in."""
 
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
+
 import pytest
 
+from roster_pipeline.console import config
 from roster_pipeline.console.config import Oidc, config_from
 from roster_pipeline.console.pages.sign_in import local_path
 from roster_pipeline.settings.installation import ConsoleVariables, InstallationError
@@ -52,3 +57,16 @@ def test_nobody_is_sent_elsewhere_after_the_sign_in() -> None:
     evil = "https://evil.example", "//evil.example", "//[evil", "/\\evil.example", "javascript:alert(1)"
     for asked_for in (*evil, "/sign-out", "", "/a\n/b", "x"):
         assert local_path(asked_for) == "/", asked_for
+
+
+def test_a_link_leads_to_the_console_that_began_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell beside `roster dev --console-port 9090` does not know the port."""
+    monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
+    monkeypatch.delenv(config.URL, raising=False)
+    monkeypatch.setattr(config, "server_of", lambda *_: SimpleNamespace(run=lambda **_: None))
+    monkeypatch.setattr(config, "exit_on_signals", lambda: None)
+    assert config.config_of_installation().url == "http://127.0.0.1:8080"
+    config.serve(Mock(), config.config_from(ConsoleVariables(), "", port=9090), Mock())
+    assert config.config_of_installation().url == "http://127.0.0.1:9090"
+    monkeypatch.setenv(config.URL, "https://console.example.org")
+    assert config.config_of_installation().url == "https://console.example.org", "what is set comes first"

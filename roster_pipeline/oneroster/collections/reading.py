@@ -19,7 +19,7 @@ from roster_pipeline.oneroster.records.known_users import KnownUser, KnownUsers,
 from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates
 from roster_pipeline.oneroster.records.user_records import UserReader, reject
-from roster_pipeline.org_tree import GONE_STATUSES, is_school, orgs_below
+from roster_pipeline.org_tree import GONE_STATUSES, is_school, org_meant, orgs_below
 
 
 class Reading:
@@ -112,6 +112,11 @@ class Reading:
         named = self.wanted.school_ids or self.wanted.of_schools
         return [school for school in named if school not in self.org_ids and school not in self._identifiers]
 
+    @property
+    def own_schools(self) -> tuple[str, ...]:
+        """The sourcedIds of the schools that alone are read; empty if the whole connection is."""
+        return tuple(org_meant(self._org_records, school) for school in self.wanted.school_ids or ())
+
     def wanted_schools(self) -> list[str]:
         """The sourcedIds of the schools that the pull is for: the named ones, else all."""
         schools: list[str] = []
@@ -202,8 +207,7 @@ class Reading:
     def _own_orgs(self) -> set[str]:
         """The schools of the pull, and the orgs below them."""
         if self._own is None:
-            schools = self.wanted.school_ids or ()
-            self._own = {org for school in schools for org in (school, *orgs_below(self._org_records, school))}
+            self._own = {org for school in self.own_schools for org in (school, *orgs_below(self._org_records, school))}
         return self._own
 
     def _note_known(self, users: list[KnownUser]) -> list[int]:

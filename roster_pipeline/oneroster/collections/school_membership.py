@@ -200,7 +200,7 @@ def _per_school_lists(reading: Reading) -> list[tuple[str, Listing]] | None:
         reading.notes.append("per-school-lists-lack-roles")
         return None
     lists: list[tuple[str, Listing]] = []
-    for school in wanted.school_ids or ():
+    for school in reading.own_schools:
         for group in LISTED:
             if not wanted.wants(group):
                 continue

@@ -31,11 +31,11 @@ Fill = Callable[[dict[str, Any]], None]
 class Wanted:
     """The parts that a pull must read.
 
-    school_ids: None for the whole connection; else the lists of these schools are used, if they can be trusted.
-    contacts: with guardians. since: only what changed after this instant (with a time zone), if the server's filter
-    works. roles: the role groups that are rostered, None for all; others may be unreadable in a complete snapshot.
-    of_schools: School IDs (sourcedId or identifier) whose lists are read if a SIS lists people only by school; empty
-    for all. enrollments: set `notEnrolled` of each student: those of their schools in which they have no current
+    school_ids: None for the whole connection; else School IDs (sourcedId or identifier) of the schools whose lists are
+    used, if they can be trusted. contacts: with guardians. since: only what changed after this instant (with a time
+    zone), if the server's filter works. roles: the role groups that are rostered, None for all; others may be
+    unreadable in a complete snapshot. of_schools: School IDs whose lists are read if a SIS lists people only by school;
+    empty for all. enrollments: set `notEnrolled` of each student: those of their schools in which they have no current
     enrollment. enrollments_if_there: the same for a bundle, which is complete without enrollments too. single_contacts:
     also fetch guardians that are in no list. everybody_too: with `since`, read everybody, and also ask for the changes.
     """

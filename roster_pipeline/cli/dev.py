@@ -88,6 +88,7 @@ def console(
         raise CommandError(
             f"This command cannot listen on {host}:{port}.\nChoose another port or address: --port, --host"
         ) from None
+    console_config.keep_address(config)
     say(f"The console is at {config.url}  (Ctrl-C ends it)", style="bold green")
     console_config.serve(app.create_app(config), config, listening)
 

@@ -112,6 +112,12 @@ def config_of_installation() -> Config:
     return config_from(given, Places.read().database_url)
 
 
+def keep_address(config: Config) -> None:
+    """Write the address down for `config_of_installation`, unless the folder is read-only."""
+    with suppress(OSError):
+        (home() / ADDRESS).write_text(config.url, "utf-8")
+
+
 def _proxies(written: str) -> str:
     """Addresses and networks. The server would trust everybody for `*`, and nobody for a host name."""
     for one in filter(None, map(str.strip, written.split(","))):
@@ -204,8 +210,6 @@ def bound(host: str, port: int) -> socket.socket:
 
 def serve(app: Starlette, config: Config, listening: socket.socket) -> None:
     """Serve until a signal ends it. Then this process and an embedded database end in order."""
-    with suppress(OSError):  # the folder may be read-only
-        (home() / ADDRESS).write_text(config.url, "utf-8")
     exit_on_signals()
     server_of(app, config).run(sockets=[listening])
 

@@ -1,8 +1,6 @@
 """The console's settings of the environment, and where somebody goes after the sign-in."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from unittest.mock import Mock
 
 import pytest
 
@@ -63,10 +61,8 @@ def test_a_link_leads_to_the_console_that_began_last(tmp_path: Path, monkeypatch
     """A shell beside `roster dev --console-port 9090` does not know the port."""
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
     monkeypatch.delenv(config.URL, raising=False)
-    monkeypatch.setattr(config, "server_of", lambda *_: SimpleNamespace(run=lambda **_: None))
-    monkeypatch.setattr(config, "exit_on_signals", lambda: None)
     assert config.config_of_installation().url == "http://127.0.0.1:8080"
-    config.serve(Mock(), config.config_from(ConsoleVariables(), "", port=9090), Mock())
+    config.keep_address(config.config_from(ConsoleVariables(), "", port=9090))
     assert config.config_of_installation().url == "http://127.0.0.1:9090"
     monkeypatch.setenv(config.URL, "https://console.example.org")
     assert config.config_of_installation().url == "https://console.example.org", "what is set comes first"

@@ -82,11 +82,27 @@ def test_a_link_goes_out_by_smtp_past_the_outbox(
 def test_a_mail_server_that_is_away_is_logged_without_addresses(
     visitor: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(sign_in, "SENT_AGAIN_AFTER", ())
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:1")
     monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
     assert "a link is on its way" in asked(visitor, OWNER).text
     until(lambda: "could not be sent" in caplog.text, PATIENCE)
     assert "cannot be reached" in caplog.text
+    assert OWNER not in caplog.text
+
+
+def test_a_mail_server_that_puts_off_new_senders_gets_the_link_again(
+    console: Console, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The person may ask for one link an hour, so without another try the sign-in would be closed to them."""
+    monkeypatch.setattr(sign_in, "SENT_AGAIN_AFTER", (0.1, 0.1))
+    with mail_server(monkeypatch) as mailbox, console.browser() as browser:
+        mailbox.put_off = 2
+        asked(browser, OWNER)
+        ((message, recipients),) = until(lambda: mailbox.messages, PATIENCE)
+        assert recipients == [OWNER]
+        assert used(browser, link_in(body_of(message))).status_code == 303
+    assert caplog.text.count("It is tried again") == 2
     assert OWNER not in caplog.text
 
 

@@ -13,14 +13,18 @@ from aiosmtpd.controller import Controller
 
 
 class Mailbox:
-    """Takes mail in, except for addresses that begin with `nobody`."""
+    """Takes mail in, except for addresses that begin with `nobody`. put_off: how many mails it wants to see later."""
 
     def __init__(self) -> None:
+        self.put_off = 0
         self.messages: list[tuple[EmailMessage, list[str]]] = []
 
     async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
         if address.startswith("nobody"):
             return "550 5.1.1 unknown"
+        if self.put_off:
+            self.put_off -= 1
+            return "451 4.7.1 greylisted"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

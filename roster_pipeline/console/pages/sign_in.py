@@ -1,11 +1,13 @@
 """Signing in by a one-time link (a GET only looks at it; the button on its page signs in) or by OpenID Connect, and
 signing out. The mail with a link is sent at once: in the outbox, everybody who may look at the database could read the
-link, and it would stay there for longer than its hour. If it cannot be sent, the person asks for another."""
+link, and it would stay there for longer than its hour. A mail server that takes no mail of a new sender at first is
+asked again a few times."""
 
 import logging
 import re
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
+from threading import Timer
 from urllib.parse import urlencode, urlsplit
 
 from starlette.background import BackgroundTask
@@ -19,7 +21,7 @@ from roster_pipeline.console.session import keep_visit, limit, nothing_here, sig
 from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.sessions import Attempt, hashed, new_token
-from roster_pipeline.notifications.mail import MailError, message_id
+from roster_pipeline.notifications.mail import Mail, Mailer, MailError, TemporaryDeliveryError, message_id
 from roster_pipeline.notifications.notice import sign_in_mail
 from roster_pipeline.notifications.smtp import mailer_from
 from roster_pipeline.services.access_changes import note_refusal, note_sign_in
@@ -47,6 +49,8 @@ NO_LONGER = "This link does not work any more."
 NOT_OURS = "This sign-in started in another browser, or too long ago. Start again."
 IPV6_HOME = 64
 """An internet provider gives one customer all addresses of such a network."""
+SENT_AGAIN_AFTER = (60.0, 300.0, 900.0)
+"""Seconds to wait before each further try. Servers that put off new senders (greylisting) want up to 15 minutes."""
 log = logging.getLogger(__name__)
 
 
@@ -245,7 +249,20 @@ def send_link(database: Database, config: Config, email: str, next_path: str) ->
                 return
             token = sessions.new_link(conn, account.id)
         mail = sign_in_mail(link_address(config, token, next_path), config.url, sessions.LINK_LASTS.seconds // 60)
-        mailer = mailer_from(MailServer.read(), home() / "outbox")
-        mailer.send(message_id("sign-in", hashed(token), sender=mailer.sender), [account.email], mail)
+        _send(mailer_from(MailServer.read(), home() / "outbox"), hashed(token), account.email, mail)
     except (MailError, DirectoryError) as problem:
         log.error("A sign-in link could not be sent: %s %s", problem.message, problem.remedy)
+
+
+def _send(mailer: Mailer, identity: str, email: str, mail: Mail, tried: int = 0) -> None:
+    """Send the mail, or begin to wait for another try."""
+    try:
+        mailer.send(message_id("sign-in", identity, sender=mailer.sender), [email], mail)
+    except MailError as problem:
+        later = SENT_AGAIN_AFTER[tried:] if isinstance(problem, TemporaryDeliveryError) else ()
+        more = f" It is tried again in {later[0] / 60:.0f} min." if later else ""
+        log.error("A sign-in link could not be sent: %s %s%s", problem.message, problem.remedy, more)
+        if later:
+            again = Timer(later[0], _send, (mailer, identity, email, mail, tried + 1))
+            again.daemon = True
+            again.start()

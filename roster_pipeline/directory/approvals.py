@@ -60,8 +60,9 @@ class NotOverridable(DirectoryError):
 
     def __init__(self, plan_id: int, school_key: str) -> None:
         super().__init__(
-            f"Nobody can decide about the held changes of plan {plan_id}: the snapshot does not prove them.",
-            f"Only another sync clears it: roster sync {school_key}",
+            f"Nobody can approve or discard the held changes of plan {plan_id}: what the SIS sent does not prove that "
+            "these people have left.",
+            f"Sync again; only that can clear the hold: roster sync {school_key}",
         )
 
 

@@ -176,7 +176,7 @@ def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
     assert "Look and decide" not in said
     for decision in ("approve", "discard"):
         status, _, refused = _decide(owner, database, plan_id, decision)
-        assert (status, "Nobody can decide about these changes" in refused) == (409, True)
+        assert (status, "Nobody can approve or discard these changes" in refused) == (409, True)
     assert one(database, "select state from plan where id = :id", id=plan_id) == "planned"
     assert one(database, "select status from membership") == "active"
 

@@ -212,9 +212,10 @@ def _not_decided(
         message = f"This was decided already: sync {done} did it."
         return redirect(request, f"{home}/syncs/{done}", message=message)
     if isinstance(problem, approvals.NotOverridable):
-        return refused(
-            request, school, plan, "Nobody can decide about these changes, because the snapshot does not prove them."
+        why = (
+            "Nobody can approve or discard these changes: what the SIS sent does not prove that these people have left."
         )
+        return refused(request, school, plan, why)
     return refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
 
 

@@ -27,18 +27,22 @@ ROTATED = "secrets rotated"
 LOCK = "key of secrets"
 
 
-class MissingKey(DirectoryError):
+class UnreadableSecret(DirectoryError):
+    """The Client Secret of a connection cannot be read. This concerns all of its schools, and an operator."""
+
+
+class MissingKey(UnreadableSecret):
     """There is no key to seal or open secrets, or the key is not valid."""
 
 
-class WrongKey(DirectoryError):
+class WrongKey(UnreadableSecret):
     """The current key is not the key that sealed this secret."""
 
     def __init__(self) -> None:
         super().__init__(
-            "The stored Client Secret was sealed with another key.",
-            "If the key was replaced, restart every process that still has the old one. Otherwise set "
-            f"{SECRET_KEY} to the key that was used, or enter the secret again: roster connection set",
+            "The stored Client Secret was encrypted with another key.",
+            "An operator has to act. If the key was replaced, restart every process that still has the old one. "
+            f"Otherwise set {SECRET_KEY} to the key that was used, or enter the secret again: roster connection set",
         )
 
 
@@ -94,11 +98,11 @@ def seal_to_keep(conn: Connection, plain: str) -> str:
 
 
 def unseal(sealed: str) -> str:
-    """Open a sealed secret. Raises MissingKey, WrongKey, and DirectoryError for a variable that is not set."""
+    """Open a sealed secret. Raises MissingKey, WrongKey, and UnreadableSecret for a variable that is not set."""
     if sealed.startswith(REFERENCE):
         name = sealed.removeprefix(REFERENCE)
         if not os.environ.get(name):
-            raise DirectoryError(
+            raise UnreadableSecret(
                 f"The Client Secret is kept in the environment variable {name}, which is not set.",
                 f"Set {name} where the pipeline runs, or enter the secret itself: roster connection set",
             )
@@ -140,7 +144,7 @@ def _key() -> str:
     if given:
         return given
     raise MissingKey(
-        "There is no key to keep Client Secrets with.",
+        "There is no key to encrypt Client Secrets with.",
         f"Set {SECRET_KEY} (make one with: roster secrets new-key), or keep the secret in a variable: env:NAME.",
     )
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.secrets import UnreadableSecret
 from roster_pipeline.errors import RosterError, with_keys
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.errors import (
@@ -89,7 +90,9 @@ def explain(school: str, problem: Exception) -> SyncError:
             school, problem.message, remedy, retryable=problem.retryable, cause=cause, nothing_found=nothing
         )
     if isinstance(problem, DirectoryError | InstallationError):
-        return SyncError(school, problem.message, with_keys(problem.remedy, school=school), retryable=problem.retryable)
+        remedy = with_keys(problem.remedy, school=school)
+        cause = CONNECTION if isinstance(problem, UnreadableSecret) else STEP
+        return SyncError(school, problem.message, remedy, retryable=problem.retryable, cause=cause)
     if isinstance(problem, OSError) and problem.errno in FULL:
         return SyncError(
             school,

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, InstallationResource
 from roster_pipeline.defs.sensors import failed_runs, watch_schools
-from roster_pipeline.directory import alerts, approvals, tenants
+from roster_pipeline.directory import alerts, approvals, secrets, tenants
 from roster_pipeline.services import decisions
 from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.alerts import record_crashes, record_failure
@@ -50,6 +50,31 @@ def test_refused_credentials_of_a_connection_are_one_mail_to_all_its_schools_and
     assert [subject for subject, _ in alert_mails(district) if "again" in subject] == [
         "Connection sis: the SIS can be read again"
     ]
+
+
+def test_a_client_secret_that_cannot_be_read_is_one_mail_to_all_schools_of_the_connection(
+    district: District, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart with a wrong key, each school of the installation would get one, on which no owner can act."""
+    two_schools(district)
+    for variable, value, said in [
+        ("ROSTER_SECRET_KEY", secrets.new_key(), "was encrypted with another key"),
+        ("ROSTER_SECRET_KEY", "nonsense", "ROSTER_SECRET_KEY is not a key"),
+        ("SIS_SECRET", "", "which is not set"),
+    ]:
+        if variable == "SIS_SECRET":
+            monkeypatch.setenv(variable, SECRET)
+            district.set_connection(secret=f"env:{variable}")
+        before = len(alert_mails(district))
+        with monkeypatch.context() as wrong:
+            wrong.setenv(variable, value)
+            district.run_sync("lincoln")
+            district.run_sync("roosevelt")
+        ((subject, recipients),) = alert_mails(district)[before:]
+        assert said in subject
+        assert recipients == ["lincoln@example.org", "roosevelt@example.org"], said
+        district.run_sync("lincoln")
+        assert alert_mails(district)[-1][0] == "Connection sis: the SIS can be read again"
 
 
 def test_a_sis_that_shows_no_school_at_all_is_one_mail_and_no_all_clear_until_it_shows_some(district: District) -> None:

@@ -165,7 +165,10 @@ def test_the_check_up_says_which_secrets_a_key_does_not_open(
 ) -> None:
     monkeypatch.setenv("ROSTER_SECRET_KEY", secrets.new_key())
     key = {item.name: item for item in health_checks(district.database, sis=False)}["key"]
-    assert (key.ok, key.detail) == (False, "does not open sis: The stored Client Secret was sealed with another key.")
+    assert (key.ok, key.detail) == (
+        False,
+        "does not open sis: The stored Client Secret was encrypted with another key.",
+    )
     district.set_connection(secret="env:SECRET_OF_SIS")
     key = {item.name: item for item in health_checks(district.database, sis=False)}["key"]
     assert (key.ok, "SECRET_OF_SIS" in key.remedy) == (False, True)

@@ -45,8 +45,7 @@ _MIDDLE = "middle_name"
 _LOST = ("phone", _MIDDLE, "grade")
 """Values that identify nobody. If many people lose one in a sync, a column of the export was probably lost."""
 MOVED_SHARE = 0.02
-"""More people than this part of the limit for keys (0.1 %) who get values of each other in all schools that read a pull
-are a mistake of the pull. Each school may see too few of them."""
+"""This part of the limit for keys (0.1 %) may get values of each other in a pull. Each school may see too few more."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +146,16 @@ def _by_size(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def most_moved(known: int, guards: Guards) -> float:
+    """How many people may get values of each other, if the schools that read a pull have so many people (known)."""
+    return max(guards.archive_always_allowed, MOVED_SHARE * guards.update_key_share * known)
+
+
 def _keys(numbers: Numbers, snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:
     """Changes of keys. One or two people of a role pass, unless another role has too many: then a column moved. No
     update passes if too many people would get values of each other, in all schools that read the pull."""
-    limit, moved, known = guards.update_key_share, snapshot.moved, snapshot.arrivals.get("known", 0)
-    mixed_up = moved > max(guards.archive_always_allowed, MOVED_SHARE * limit * known)
+    limit, moved = guards.update_key_share, snapshot.moved
+    mixed_up = moved > most_moved(snapshot.arrivals.get("known", 0), guards)
     over = [
         (role, there, updates)
         for role, there in numbers.managed.items()
@@ -189,19 +193,17 @@ def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[F
         larger = [other for other in numbers.managed if other in loud - {role} and numbers.managed[other] >= there]
         due = any(numbers.rows(role, action) for action in CHANGING if action != UPDATE)
         due = due or any(role in updates.into for updates in numbers.updates.values())
-        if due and larger and there < guards.archive_small_role:
+        if due and larger and there < (limit := guards.archive_small_role):
             message = (
                 f"{people_of(role, there)}: too few to be judged by themselves, and the changes of "
                 f"{' and '.join(map(role_name, larger))} are held for their size."
             )
-            limit = guards.archive_small_role
             yield Finding("small_role", message, there, limit, roles=(role,), about=role, people={role: 1})
 
 
 def doubted_archivals(stats: PlanStats) -> Iterator[Finding]:
-    """Archivals of people whom the list may lack although they are still there. If it is incomplete anyway, another
-    finding says so."""
-    if not stats.snapshot.complete:
+    """Archivals of people whom the list may lack although they are still there."""
+    if not stats.snapshot.complete:  # another finding says so
         return
     for role, people in stats.missing_part.items():
         message = (

@@ -22,6 +22,7 @@ from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
 from roster_pipeline.oneroster.collections.row_order import RowOrder, missing_among
 from roster_pipeline.oneroster.http.addresses import is_bundle_url
+from roster_pipeline.planning.role_guards import most_moved
 from roster_pipeline.planning.shared_pull import (
     ARRIVALS,
     LOSSES,
@@ -161,8 +162,10 @@ def facts_of_schools(
     coming = arrivals(conn, pull_id, source, schools, today)
     known = known_people(conn, source.district_id, lately)
     facts: dict[str, Any] = {ARRIVALS: arrivals_of(starmap(Coming, coming), starmap(Known, known))}
+    guards = {school.id: school.guards_on(datetime.now(school.settings.zone).date()) for school in schools}
     if base is not None:
-        changed_since = base.id if (before or {}).get(MOVED, 0) <= TOO_FEW else None
+        most = min(most_moved(facts[ARRIVALS]["known"], each) for each in guards.values())
+        changed_since = base.id if (before or {}).get(MOVED, 0) <= most else None  # else they still wait
         follow = [
             (school.id, role)
             for school in schools
@@ -177,7 +180,6 @@ def facts_of_schools(
         RoleLoss(role.school_id, role.known, len(role.ids), len(missing_among(parts, chain.from_iterable(role.ids))))
         for role in _absent(conn, source, pull_id, schools)
     ]
-    guards = {school.id: school.guards_on(datetime.now(school.settings.zone).date()) for school in schools}
     return facts | {LOSSES: losses_of(roles, guards)}
 
 

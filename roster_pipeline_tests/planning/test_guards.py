@@ -12,6 +12,7 @@ from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.guards import Verdict, judge
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats, plan_stats_of
+from roster_pipeline.planning.role_guards import most_moved
 from roster_pipeline.planning.slow_losses import Loss
 from roster_pipeline.planning.snapshot_guards import WholeSchool
 from roster_pipeline.settings.school import Guards, RoleSettings, SchoolSettings, Window
@@ -286,6 +287,11 @@ def test_what_a_guard_holds(
     assert held(verdict) == holds
     assert guards_of(verdict) == guards
     assert len(verdict.rows) == len(ALL)
+
+
+@pytest.mark.parametrize(("known", "most"), [(0, 5), (3_000, 5), (1_000_000, 1_000)])
+def test_a_city_may_have_more_values_of_others_in_a_night_than_a_village(known: int, most: int) -> None:
+    assert most_moved(known, Guards()) == most
 
 
 def test_only_the_guards_about_the_snapshot_itself_cannot_be_overridden() -> None:

@@ -30,8 +30,9 @@ PAGES = {
     "access": "the page Access", "audit": "the page Audit", "rollback": "the page of the sync",
     "run": "the page Preview & run",
 }  # fmt: skip
-OPERATOR = "an operator has the command"
-"""For commands without a page: the database, keys, mails of the installation."""
+OPERATOR, OF_OPERATOR = "An operator has the command", "a command that an operator has"
+"""For commands without a page: the database, keys, mails of the installation. The second one is for the middle of a
+sentence: `Make one with: a command that an operator has`."""
 _COMMAND = re.compile(
     r"(?P<lead>\b(?:(?:[Tt]hen )?[Rr]un|[Tt]ry|[Ss]ee): ?)?(?P<colon>: )?"
     r"`?roster (?P<words>[a-z][a-z-]*(?: [a-z][a-z-]*)?)\b"
@@ -153,7 +154,7 @@ def _instruction(found: re.Match[str]) -> str:
     page = PAGES.get(words) or PAGES.get(first)
     end = "" if found.string[found.end() :][:1].strip() else "."
     if not button and not page:
-        return (OPERATOR[0].upper() + OPERATOR[1:] if lead else f"{colon}{OPERATOR}") + end
+        return (OPERATOR if lead else f"{colon}{OF_OPERATOR}") + end
     if not lead and not button:
         return f"{', ' if colon else ''}on {page}{end}"
     instruction = f"press {button}" if button else f"open {page}"

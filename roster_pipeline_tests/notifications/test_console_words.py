@@ -75,7 +75,7 @@ def test_commands_of_remedies_name_keys(texts: list[tuple[str, str]]) -> None:
         ("Two are held (roster hold list oak)", "Two are held (on the page Holds)"),
         ("Run: roster init", "An operator has the command."),
         ("Unlink it first: roster person unlink 42 u.1003", "Unlink it first, on the page of the person."),
-        ("A key (make one with: roster secrets new-key).", "A key (make one with: an operator has the command)."),
+        ("A key (make one with: roster secrets new-key).", "A key (make one with: a command that an operator has)."),
         ("The roster sync failed in 7 nights", "The roster sync failed in 7 nights"),
         ("oak: the roster was tested again", "oak: the roster was tested again"),
     ],

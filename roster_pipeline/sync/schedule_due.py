@@ -7,7 +7,7 @@ others. After all other failures, the school waits for a person or for the next 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as wall_time
@@ -48,12 +48,7 @@ def night_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
     """The last moment at which the sync time passed in this zone, as UTC. If the clocks skip the sync time in spring,
     it comes an hour later by the wall clock. If they show it twice in autumn, the first time counts. So every night
     comes exactly once."""
-    local = now.astimezone(zone)
-    day = local.date()
-    at = datetime.combine(day, sync_time, zone)
-    if at.astimezone(UTC) > now.astimezone(UTC):
-        at = datetime.combine(day - timedelta(days=1), sync_time, zone)
-    return at.astimezone(UTC)
+    return next(at for at in _times(sync_time, zone, now, (0, -1, -2)) if at <= now)
 
 
 def next_night(sync_time: wall_time, zone: ZoneInfo, now: datetime, paused_until: date | None = None) -> datetime:
@@ -61,8 +56,14 @@ def next_night(sync_time: wall_time, zone: ZoneInfo, now: datetime, paused_until
     day = now.astimezone(zone).date()
     if paused_until is not None and paused_until > day:
         return datetime.combine(paused_until, sync_time, zone).astimezone(UTC)
-    times = (datetime.combine(day + timedelta(days=more), sync_time, zone).astimezone(UTC) for more in (0, 1))
-    return next(at for at in times if at > now.astimezone(UTC))
+    return next(at for at in _times(sync_time, zone, now, (-1, 0, 1)) if at > now)
+
+
+def _times(sync_time: wall_time, zone: ZoneInfo, now: datetime, days: Sequence[int]) -> Iterator[datetime]:
+    """The sync time on these days, from today on, as UTC. Greenland skips the hour before midnight, so a sync time of
+    yesterday may come today."""
+    today = now.astimezone(zone).date()
+    return (datetime.combine(today + timedelta(days=more), sync_time, zone).astimezone(UTC) for more in days)
 
 
 def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | None:

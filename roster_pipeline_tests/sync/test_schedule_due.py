@@ -24,6 +24,7 @@ from roster_pipeline.sync.schedule_due import (
     DueSchool,
     due,
     due_schools,
+    next_night,
     night_of,
     not_due,
     why_not,
@@ -109,6 +110,17 @@ def test_every_local_night_comes_once_and_at_its_time(
     shown = {starts_at.astimezone(place).time() for starts_at in starts}
     assert sync_time in shown
     assert len(shown) <= 2, "only the skipped hour is shown as another one"
+
+
+def test_a_sync_time_that_is_skipped_past_midnight_is_waited_for() -> None:
+    """Greenland goes from 23:00 to 0:00, so the 23:59 of that day is 0:59 of the next one."""
+    nuuk, now, starts = ZoneInfo("America/Nuuk"), datetime(2026, 3, 27, tzinfo=UTC), set()
+    while now < datetime(2026, 4, 1, tzinfo=UTC):
+        last, following = night_of(time(23, 59), nuuk, now), next_night(time(23, 59), nuuk, now)
+        assert last <= now < following, now
+        starts |= {last, following}
+        now += timedelta(minutes=15)
+    assert {b - a for a, b in pairwise(sorted(starts))} <= {timedelta(hours=23), timedelta(hours=24)}
 
 
 @pytest.fixture

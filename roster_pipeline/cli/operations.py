@@ -16,10 +16,10 @@ import typer
 from roster_pipeline.cli.commands import FAILED, AsJson, CommandError, examples, group, open_directory
 from roster_pipeline.cli.output import note, print_checks, print_facts, print_rows
 from roster_pipeline.defs import jobs, run_coordinator
+from roster_pipeline.directory import alerts, schema, tenants
 from roster_pipeline.directory import database as databases
 from roster_pipeline.directory import operations as measurements
 from roster_pipeline.directory import outbox as mails
-from roster_pipeline.directory import schema, tenants
 from roster_pipeline.runtime import embedded, run_queue
 from roster_pipeline.settings import installation
 from roster_pipeline.sync import health_checks
@@ -143,7 +143,8 @@ def _runs(database: databases.Database) -> Iterator[health_checks.Item]:
             remedy = "" if ours else "Copy run_coordinator from our dagster.yaml into yours, and restart the daemon."
             detail = "notes started nights" if ours else "another one: the schedule starts each night again and again"
             yield health_checks.Item("run coordinator", ours, detail, remedy)
-            yield from run_queue.findings(run_queue.look_at_runs(instance, database))
+            known = {alert.cause for alert in database.call(alerts.of_installation)}
+            yield from run_queue.findings(run_queue.look_at_runs(instance, database), open_alerts=known)
     except databases.DirectoryError as problem:
         yield health_checks.Item("run queue", False, problem.message, problem.remedy)
     except _dagster_errors() as problem:

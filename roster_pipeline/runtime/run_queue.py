@@ -4,7 +4,7 @@ Dagster knows which runs should go on, the broker which messages wait, PostgreSQ
 Together they show lost messages and runs without a process.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -205,12 +205,15 @@ def several_daemons(beats: Iterable[tuple[float, str]]) -> bool:
     return False
 
 
-def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[Item]:
-    """The findings: each is green, red with its remedy, or a note. beats: heartbeats of earlier checks."""
+def findings(
+    queue: RunQueue, beats: Iterable[tuple[float, str]] = (), *, open_alerts: Collection[str] = ()
+) -> list[Item]:
+    """The findings: each is green, red with its remedy, or a note. beats: heartbeats of earlier checks. open_alerts: of
+    the installation. Heartbeats of one look seldom show that there are two daemons, so this alert counts."""
     lost, dead, stuck = queue.lost(), queue.dead, queue.stuck()
     oldest = max((queue.age(run) for run in queue.waiting), default=0.0)
     no_start = queue.last_start is None or queue.at.timestamp() - queue.last_start > STUCK_SECONDS
-    double = several_daemons(recent_beats(queue, beats))
+    double = DAEMONS in open_alerts or several_daemons(recent_beats(queue, beats))
     waited = f"the oldest run has waited for {counted(round(oldest / 60), 'minute', 'minutes')}"
     again = "These runs are marked as failed and start again within minutes."
     return [

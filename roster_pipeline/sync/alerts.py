@@ -47,7 +47,7 @@ def remedy_of(alert: alerts.Alert) -> str:
     known = REMEDIES.get(alert.cause, "").format(key=key)
     _, _, own = alert.message.partition("\n")
     last = {"school": f"roster history {key} says why. Then: roster sync {key}", "connection": "roster doctor --sis"}
-    return known or own.replace("\n", " ") or last.get(kind, "The line above with this name says it.")
+    return known or own.replace("\n", " ") or last.get(kind, f"The line {alert.cause} says what to do.")
 
 
 def record_failure(

@@ -74,6 +74,17 @@ def test_doctor_says_for_each_open_alert_what_to_do(installed: Roster, database:
         assert remedy in item["remedy"], item["detail"]
 
 
+def test_doctor_is_red_while_the_alert_on_two_daemons_is_open(installed: Roster, database: Database) -> None:
+    """One look at the heartbeats seldom shows two daemons; the sensor looks every minute."""
+    with database.begin() as conn:
+        alerts.open_alert(conn, "installation", "one daemon", "two daemons run at once")
+    answer = installed("doctor", "--json")
+    items = {item["name"]: item for item in answer.data}
+    assert items["open alert"]["remedy"] == "The line one daemon says what to do."
+    assert (items["one daemon"]["ok"], items["one daemon"]["detail"]) == (False, "two daemons run at once")
+    assert "Stop one of them" in items["one daemon"]["remedy"]
+
+
 def test_init_asks_for_a_district_only_if_there_is_none(installed: Roster) -> None:
     again = installed("init").err
     assert "Ready." in again

@@ -30,23 +30,21 @@ stay only with the pull."""
 
 ITS_CONNECTION = "(select connection_id from pull where id = :pull)"
 
+ORGS = f"select * from sis_record where connection_id = {ITS_CONNECTION} and kind = 'org'"  # noqa: S608
 ORG_LIST = f"""
-with recursive org as materialized (
-    select r.id, r.sourced_id, r.payload ->> 'parent' as parent from sis_record r {IN_PULL}
-    where r.connection_id = {ITS_CONNECTION} and r.kind = 'org'
-), below as (
-    select sourced_id from org where parent = :org
+with recursive below (sourced_id) as (
+    select r.sourced_id from ({ORGS} and payload ->> 'parent' = :org) r {IN_PULL}
     union
-    select o.sourced_id from below b join org o on o.parent = b.sourced_id
+    select r.sourced_id from below b
+    cross join lateral ({ORGS} and payload ->> 'parent' = b.sourced_id offset 0) r {IN_PULL}
 )
-select o.sourced_id as "sourcedId", r.payload ->> 'type' as type, o.parent, r.payload ->> 'status' as status
-from org o join sis_record r on r.id = o.id
-where o.sourced_id = any(cast(:named as text[])) or o.sourced_id in (select sourced_id from below)
+select r.sourced_id as "sourcedId", r.payload ->> 'type' as type, r.payload ->> 'parent' as parent,
+    r.payload ->> 'status' as status
+from (select sourced_id from below union select unnest(cast(:named as text[]))) n
+cross join lateral ({ORGS} and sourced_id = n.sourced_id offset 0) r {IN_PULL}
 order by 1
 """  # noqa: S608
-ORG_DOCUMENTS = f"""
-select r.payload from sis_record r {IN_PULL} where r.connection_id = {ITS_CONNECTION} and r.kind = 'org'
-"""  # noqa: S608
+ORG_DOCUMENTS = f"select r.payload from ({ORGS}) r {IN_PULL}"  # noqa: S608
 
 BELOW = f"""
 select count(distinct r.sourced_id) from sis_record r {IN_PULL}
@@ -78,9 +76,9 @@ from pulled_reject r where r.pull_id = :pull and (
 """Rejects of this school's records, and of records with an unknown school, which may be this one."""
 
 FIND_SCHOOL = f"""
-select r.payload from sis_record r {IN_PULL}
-where r.connection_id = {ITS_CONNECTION} and r.kind = 'org'
-  and (r.sourced_id = :given or r.payload ->> 'identifier' = :given)
+select r.payload from (
+    {ORGS} and sourced_id = :given union all {ORGS} and payload ->> 'identifier' = :given and sourced_id <> :given
+) r {IN_PULL} order by r.sourced_id
 """  # noqa: S608
 
 DOCUMENTS = f"""

@@ -6,6 +6,8 @@ changes nobody's fields, but it ends a membership, and it may be the record of a
 """
 
 import re
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +15,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, filled, positions, strings, taken, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of, places_of
-from roster_pipeline.identity.evidence import Evidence, bare, weigh
+from roster_pipeline.identity.evidence import Evidence, MatchKeys, bare, weigh
 from roster_pipeline.identity.identity_groups import IdentityGroups
 from roster_pipeline.identity.match_keys import persons_at, record_match_keys
 from roster_pipeline.vocabulary import STATUS_RANK, UNUSABLE
@@ -49,11 +51,24 @@ def reassigned_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Fl
             records = record_match_keys(identities.columns, rows)
             persons = persons_at(frames, places).match_keys()
             deleted = identities.record_status[rows] == DELETED
-            both = zip(map(weigh, records, persons), deleted, strict=True)
+            ids = identities.sourced_ids.take(pa.array(rows)).to_pylist()
+            both = zip(map(_weighed, records, persons, ids), deleted, strict=True)
             odd: Flags = np.array([_of_another(each) if gone else each.against_link for each, gone in both], dtype=bool)
             odd &= ~_placeholders(identities, rows, deleted & odd)
             reassigned[identities.identity[rows[odd]]] = True
     return reassigned
+
+
+def _weighed(record: MatchKeys, person: MatchKeys, sourced_id: str) -> Evidence:
+    """The evidence of a linked record. An e-mail or a user name that is made of the sourcedId went with it, so it is no
+    evidence, unless the whole name is the same."""
+    found = weigh(record, person)
+    logins = {"email": record.email, "username": record.username}
+    of_id = {name for name, login in logins.items() if (login or "").partition("@")[0] == sourced_id.lower()}
+    if found.whole_name or found.agree.isdisjoint(of_id):
+        return found
+    none: dict[str, Any] = dict.fromkeys(found.agree & of_id)
+    return weigh(replace(record, **none), person)
 
 
 def _of_another(weighed: Evidence) -> bool:

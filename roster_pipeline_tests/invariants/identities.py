@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
-from roster_pipeline_tests.invariants.evidence import Known, compare, kind_of, known_person, lately_here, plain
+from roster_pipeline_tests.invariants.evidence import (
+    Compared,
+    Known,
+    compare,
+    kind_of,
+    known_person,
+    lately_here,
+    plain,
+)
 from roster_pipeline_tests.invariants.exclusions import parted, told_apart, two_humans
 from roster_pipeline_tests.invariants.person import Person
 from roster_pipeline_tests.invariants.rules import SchoolRules
@@ -265,8 +273,18 @@ def at_odds(human: Identity, record: Record, person: Person) -> bool:
         return False
     theirs = known_person(person, human.school)
     sides = [theirs, *(replace(theirs, **person.said[one]) for one in person.said.keys() & {record.sourced_id})]
-    found = [(compare(human.known(record), one), one) for one in sides]
+    found = [(_compared(human.known(record), one, record.sourced_id), one) for one in sides]
     return any(each.of_another if record.deleted else each.wrong_link_of(one) for each, one in found)
+
+
+def _compared(known: Known, theirs: Known, sourced_id: str) -> Compared:
+    """A linked record and its person. With another name, an e-mail or user name that the id gives says nothing."""
+    found = compare(known, theirs)
+    if not found.whole:
+        for name, login in (("email", known.email), ("username", known.username)):
+            if name in found.same and login and login.lower().split("@")[0] == sourced_id.lower():
+                known = replace(known, **{name: None})
+    return compare(known, theirs)
 
 
 def _may_end(human: Identity, person: Person) -> bool:

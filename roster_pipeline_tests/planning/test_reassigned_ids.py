@@ -110,6 +110,13 @@ def test_a_link_is_doubted_if_nothing_agrees_and_enough_contradicts() -> None:
         ({"number": "a"}, {"identifier": "a"}, True),
         ({"username": "a"}, {"username": "a"}, True),
         ({"number": "a", "email": None}, {"identifier": "a"}, True),
+        # so does an e-mail or a user name that is made of the sourcedId
+        ({"number": None, "email": "a@example.org"}, {"email": "a@example.org"}, True),
+        ({"email": "a@example.org"}, {"email": "A@example.org", "username": "ann", "identifier": None}, False),
+        ({"email": "a@example.org"}, {"email": "a@example.org", "givenName": "Ann"}, True),
+        ({"email": "a@example.org"}, {"email": "a@example.org", "givenName": "Ann", "identifier": None}, False),
+        ({"email": "a@example.org"}, {"email": "a@example.org", "givenName": "Ann", "familyName": "LÉE"}, False),
+        ({"number": None, "username": "a@example.org", "email": None}, {"username": "a@example.org"}, True),
         # values by hand count like values of the SIS
         ({"locked_fields": ["given_name", "family_name", "email"]}, {}, True),
         ({"locked_fields": ["given_name", "family_name"]}, {"identifier": "7", "email": MAIL}, False),

@@ -231,6 +231,7 @@ def test_without_its_column_no_new_contact_is_chosen_and_numbers_stay(
     database: Database, bundle: Source, mode: str
 ) -> None:
     bundle.users = [one | {"metadata.nr": f"N{n}", "metadata.restrained": "false"} for n, one in enumerate(everybody())]
+    bundle.users[4]["email"] = "four@w.example"  # one that is not made of the id
     extra = ("metadata.nr", "metadata.restrained")
     bundle.files = {"users.csv": table((*USERS, *extra), bundle.users)}
     school = School(database, bundle)

@@ -37,6 +37,13 @@ SAME_PERSON = """(
     order by id limit 1
 )"""
 """The person whom a student under a new id seems to be."""
+NOT_ROSTERED = """
+select sourced_id, array_agg(distinct role) as roles from roster_row
+where roster_id = any(array(select roster_id from snapshot where school_id = :school and roster_id is not null))
+    and sourced_id = any(:records) and record_status = 'role_off' and role is not null
+group by 1
+"""
+"""The rows of each list of the school are found by key."""
 OURS = """ours as materialized (
     select * from unnest(
         cast(:schools as bigint[]), cast(:orgs as text[]), cast(:students as boolean[]), cast(:others as boolean[])
@@ -169,3 +176,10 @@ def _given(pull_id: int, source: ConnectionRow, orgs: Mapping[int, str], today: 
         "by_enrollment": source.settings.no_enrollment_means_gone, "archive": ARCHIVE, "schools": list(orgs),
         "orgs": list(orgs.values()),
     }  # fmt: skip
+
+
+def roles_not_rostered(conn: Connection, school_id: int, records: Collection[str]) -> dict[str, list[str]]:
+    """By record, the roles that it had here in a list that is still kept, if the school did not roster them: those of
+    contacts, and role groups that were off."""
+    found = conn.execute(text(NOT_ROSTERED), {"school": school_id, "records": list(records)})
+    return {row.sourced_id: list(row.roles) for row in found}

@@ -5,6 +5,7 @@ rows always wait, even a single one.
 """
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -17,7 +18,7 @@ from roster_pipeline.frames import TEXT, Array, Flags, persons_of, strings, take
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of, places_of
 from roster_pipeline.identity.evidence import STAFF, STUDENT, kind_of
 from roster_pipeline.planning.findings import Finding, RowFinding
-from roster_pipeline.vocabulary import CONTACTS_OFF, CREATE, MORE_CONTACTS, ROLE_GROUPS, WRITING, counted
+from roster_pipeline.vocabulary import CONTACT, CONTACTS_OFF, CREATE, MORE_CONTACTS, ROLE_GROUPS, WRITING, counted
 
 _STUDENTS, _STAFF = (
     pa.array([role for role in ROLE_GROUPS if kind_of(role) == kind], TEXT) for kind in (STUDENT, STAFF)
@@ -35,12 +36,18 @@ class ChangesOfKind:
     contacts: int = 0
 
 
-def changes_of_kind(rows: pd.DataFrame, roster: pd.DataFrame, directory: DirectoryFrames) -> ChangesOfKind:
+def changes_of_kind(
+    rows: pd.DataFrame,
+    roster: pd.DataFrame,
+    directory: DirectoryFrames,
+    not_rostered: Mapping[str, Collection[str]] | None = None,
+) -> ChangesOfKind:
     """Find the rows of a plan that make a student of this district a member of staff, or the reverse, or a contact of
-    this school's students a member.
+    this school's students a member. not_rostered: by record, the roles of `arrivals.roles_not_rostered`.
 
     What somebody was here counts, archived or not, and what they are in other schools. Somebody who is both already
-    does not count; a parent who teaches here is still a contact in the roster.
+    does not count; a parent who teaches here is still a contact in the roster. Of somebody new, what their records were
+    in earlier lists counts.
     """
     person = persons_of(rows)
     here = taken(strings(directory.members["role"]), places_of(person, directory.members))
@@ -56,7 +63,13 @@ def changes_of_kind(rows: pd.DataFrame, roster: pd.DataFrame, directory: Directo
     changes = rows["changes"].to_numpy(dtype=object)
     for place in np.flatnonzero(writes).tolist():
         writes[place] = "role" in changes[place]
-    contacts, beside = _of_contacts(rows, (action == CREATE) & (person < 0), known, roster, directory)
+    new, earlier = (action == CREATE) & (person < 0), not_rostered or {}
+    of_rows = rows["sourced_ids"].to_numpy(dtype=object)
+    for place in np.flatnonzero(new).tolist() if earlier else ():
+        were = {kind_of(role) for one in of_rows[place] for role in earlier.get(one, ())}
+        writes[place] = (student[place] and STAFF in were) or (staff[place] and STUDENT in were)
+    were_contacts = {one for one, roles in earlier.items() if CONTACT in roles}
+    contacts, beside = _of_contacts(rows, new, known, roster, directory, were_contacts)
     counts = (int(some.sum()) for some in (writes & staff, writes & student, contacts))
     return ChangesOfKind(writes | contacts | beside, *counts)
 
@@ -82,13 +95,19 @@ def kind_finding(found: ChangesOfKind) -> RowFinding | None:
 
 
 def _of_contacts(
-    rows: pd.DataFrame, new: Flags, writes: Flags, roster: pd.DataFrame, directory: DirectoryFrames
+    rows: pd.DataFrame,
+    new: Flags,
+    writes: Flags,
+    roster: pd.DataFrame,
+    directory: DirectoryFrames,
+    were_contacts: Collection[str],
 ) -> tuple[Flags, Flags]:
-    """The new rows whose record is a stored contact here, and no contact in the roster any more; and the rows of their
-    students. These wait too: without the stored contact, the new row would pass on the next night."""
+    """The new rows whose record is a stored contact here, or was one in an earlier list (were_contacts), and is no
+    contact in the roster any more; and the rows of the students who have it stored. These wait too: without the stored
+    contact, the new row would pass once the earlier lists are gone."""
     students, records = directory.members[directory.active], rows["sourced_ids"].to_numpy(dtype=object)
     stored = _contacts_of(students) if new.any() else []
-    were = set().union(*stored).intersection(chain.from_iterable(records[new]))
+    were = set(were_contacts).union(*stored).intersection(chain.from_iterable(records[new]))
     if were:
         were = were.difference(*_contacts_of(roster))
     become = new & np.array([not were.isdisjoint(ids) for ids in records], dtype=bool)

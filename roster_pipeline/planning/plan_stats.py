@@ -115,10 +115,12 @@ def plan_stats_of(
     missing_part: Collection[str] = (),
     never_listed: Collection[int] = (),
     recent: Sequence[Sequence[Any]] | None = None,
+    not_rostered: Mapping[str, Collection[str]] | None = None,
 ) -> PlanStats:
     """Collect the numbers of one plan, after its witnesses answered. roster: with the records of settled people.
     missing_part: records of a part of a file that the new one may lack. never_listed: people in no list of the present
-    address. recent: who was lost (`slow_losses.losses_of`), if the plan archives anybody."""
+    address. recent: who was lost (`slow_losses.losses_of`), if the plan archives anybody. not_rostered: as
+    `changes_of_kind` takes it."""
     roles = plan.rostered
     people = people_by_role(roster)
     managed = tally(directory.managed["role"])
@@ -156,7 +158,7 @@ def plan_stats_of(
         without_org=_without_org(roster, directory, roles, gone),
         school=whole_school(rows, directory, there, snapshot, gone, plan.settled),
         moved=moved_keys(rows, directory),
-        of_kind=changes_of_kind(rows, roster, directory),
+        of_kind=changes_of_kind(rows, roster, directory, not_rostered),
         roles=directory.members["role"][directory.active],
         announced=archivals_of(rows, gone),
         missing_part=tally(archived["role"][lost]),

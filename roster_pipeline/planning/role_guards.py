@@ -4,9 +4,8 @@ In a role of few people, a share says little. Its archivals pass while the schoo
 its size, all its changes are held too.
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,10 +15,9 @@ import pyarrow.compute as pc
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.frames import persons_of, strings, taken, truth
 from roster_pipeline.identity.directory_frames import SnapshotFacts, places_of
-from roster_pipeline.identity.names import name_key
 from roster_pipeline.named_frames import part
+from roster_pipeline.planning.changed_values import changes_keys, is_promotion
 from roster_pipeline.planning.findings import Finding, out_of, percent
-from roster_pipeline.planning.moved_keys import CONTACT_KEYS
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats
 from roster_pipeline.settings.school import Guards
@@ -27,23 +25,14 @@ from roster_pipeline.vocabulary import (
     ARCHIVE,
     CHANGING,
     CONTACT,
-    CONTACT_FIELDS,
     CONTACTS_OFF,
     CREATE,
-    MORE_CONTACTS,
     RESTORE,
     UPDATE,
     people_of,
     role_name,
 )
 
-_KEY_FIELDS = ("email", "number", "username")
-_NAMES = ("given_name", "family_name")
-_CONTACT = "contact_sourced_id"
-_OF_CONTACT = (*CONTACT_KEYS, "contact_given_name", "contact_family_name")
-_MIDDLE = "middle_name"
-_LOST = ("phone", _MIDDLE, "grade")
-"""Values that identify nobody. If many people lose one in a sync, a column of the export was probably lost."""
 MOVED_SHARE = 0.02
 """This part of the limit for keys (0.1 %) may get values of each other in a pull. Each school may see too few more."""
 
@@ -51,12 +40,14 @@ MOVED_SHARE = 0.02
 @dataclass(frozen=True)
 class Updates:
     """The updates of one role's people. keyed: how many would get another key, or lose a value or the right to log in.
+    promoted: how many only go up one grade.
 
     into: the roles of their rows. People who change their role are in the row of the new role.
     """
 
     rows: int
     keyed: int
+    promoted: int
     into: tuple[str, ...]
 
 
@@ -98,18 +89,19 @@ def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
         updating &= ~truth(pc.equal(strings(plan.rows[name]), other))
     rows = part(plan.rows, ("person_id", "role", "changes"), updating)
     former = taken(strings(stats.roles), places_of(persons_of(rows), stats.roles)).to_pylist()
-    counts, keyed, arrivals = Counter[str](), Counter[str](), Counter[str]()
+    counts, keyed, promoted, arrivals = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     into: dict[str, dict[str, None]] = {}
     for known, role, changes in zip(former, rows["role"].tolist(), rows["changes"].tolist(), strict=True):
         if changes and all(old == new for old, new in changes.values()):
             continue  # a number that becomes one of this connection
         origin = known or role
         counts[origin] += 1
-        keyed[origin] += _of_keys(changes)
+        keyed[origin] += changes_keys(changes)
+        promoted[origin] += is_promotion(changes)
         into.setdefault(origin, {})[role] = None
         if origin != role:
             arrivals[role] += 1
-    updates = {role: Updates(count, keyed[role], tuple(into[role])) for role, count in counts.items()}
+    updates = {role: Updates(count, keyed[role], promoted[role], tuple(into[role])) for role, count in counts.items()}
     expected = stats.announced if len(stats.announced) else np.zeros(len(plan.rows), dtype=bool)
     return Numbers(
         replace(plan, rows=plan.rows[~expected]).counts if expected.any() else plan.counts,
@@ -138,11 +130,12 @@ def _by_size(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
         into = numbers.arrivals.get(role, 0)
         yield from _share("role_changes", role, UPDATE, into, there, guards.create_share, "would come from other roles")
         updates = numbers.updates.get(role)
-        if updates and there and updates.rows > TOO_FEW and updates.rows > guards.update_share * there:
-            message = f"{people_of(role, updates.rows)} would change, {out_of(updates.rows, there)}."
+        changing = updates.rows - updates.promoted if updates else 0
+        if updates and there and changing > TOO_FEW and changing > guards.update_share * there:
+            message = f"{people_of(role, changing)} would change, {out_of(changing, there)}."
             yield Finding(
-                "updates", message, updates.rows / there, guards.update_share, (UPDATE,), updates.into,
-                about=role, people={role: updates.rows}, allowed=guards.update_share * there,
+                "updates", message, changing / there, guards.update_share, (UPDATE,), updates.into,
+                about=role, people={role: changing}, allowed=guards.update_share * there,
             )  # fmt: skip
 
 
@@ -193,7 +186,8 @@ def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[F
         larger = [other for other in numbers.managed if other in loud - {role} and numbers.managed[other] >= there]
         due = any(numbers.rows(role, action) for action in CHANGING if action != UPDATE)
         due = due or any(role in updates.into for updates in numbers.updates.values())
-        if due and larger and there < (limit := guards.archive_small_role):
+        limit = guards.archive_small_role
+        if due and larger and there < limit:
             message = (
                 f"{people_of(role, there)}: too few to be judged by themselves, and the changes of "
                 f"{' and '.join(map(role_name, larger))} are held for their size."
@@ -256,45 +250,3 @@ def _share(guard: str, role: str, action: str, rows: int, there: int, limit: flo
         message = f"{people_of(role, rows)} {would}, {out_of(rows, there)}."
         which: dict[str, Any] = {"about": role, "people": {role: rows}, "allowed": limit * there}
         yield Finding(guard, message, rows / there, limit, (action,), (role,), **which)
-
-
-def _of_keys(changes: dict[str, list[object]]) -> bool:
-    """Whether a row gives somebody another key or middle name, or removes a value or the right to log in. These do not
-    count: a first contact, the first e-mail, phone or name of a contact, a number of another kind or place, and the
-    grade of somebody who is no longer a student."""
-    if any(name in changes and changes[name][0] != changes[name][1] for name in _KEY_FIELDS):
-        return True
-    if _changes_contact({name: changes[name] for name in _OF_CONTACT if name in changes}):
-        return True
-    if _changes_later_contacts(changes) or changes.get("enabled", (None, None))[1] is False:
-        return True
-    if any(name in changes and changes[name][1] is None for name in _LOST) and "role" not in changes:
-        return True
-    old, new = (name_key(name) for name in changes.get(_MIDDLE, (None, None)))
-    if old and new and not old.startswith(new) and not new.startswith(old):
-        return True
-    return any(name in changes and _other_name(*changes[name]) for name in _NAMES)
-
-
-def _changes_contact(changes: Mapping[str, Sequence[object]]) -> bool:
-    """Whether a contact becomes another one, or what the SIS says about them changes or goes."""
-    given = ((name, old, new) for name, (old, new) in changes.items() if old is not None)
-    return any(old != new if name in CONTACT_KEYS else _other_name(old, new) for name, old, new in given)
-
-
-def _changes_later_contacts(changes: dict[str, list[object]]) -> bool:
-    """Whether another contact takes the place of a contact after the primary one, or one of these changes."""
-    old, new = (
-        {contact[0]: dict(zip(CONTACT_FIELDS, contact, strict=False)) for contact in json.loads(str(listed or "[]"))}
-        for listed in changes.get(MORE_CONTACTS, (None, None))
-    )
-    before, after = changes.get(_CONTACT, (None, None))
-    if old.keys() - new.keys() - {after} and new.keys() - old.keys() - {before}:
-        return True
-    both = ((old[one], new[one]) for one in old.keys() & new.keys())
-    return any(_changes_contact({name: (was.get(name), now.get(name)) for name in _OF_CONTACT}) for was, now in both)
-
-
-def _other_name(old: object, new: object) -> bool:
-    """Whether two spellings are two names."""
-    return name_key(str(old) if old else None) != name_key(str(new) if new else None)

@@ -16,7 +16,7 @@ from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_
 from roster_pipeline.directory import lasting_decisions, plans, rosters, school_history, snapshots, tenants
 from roster_pipeline.directory.absences import in_earlier_snapshots, never_listed, newcomers, recent_losses
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
-from roster_pipeline.directory.arrivals import on_their_way
+from roster_pipeline.directory.arrivals import on_their_way, roles_not_rostered
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.errors import NO_ID
@@ -36,7 +36,7 @@ from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.plan_input import PlanInput, TakenOver
 from roster_pipeline.sync.second_witness import ask_for_absent
 from roster_pipeline.sync.source_age import maybe_lost, snapshot_facts
-from roster_pipeline.vocabulary import ARCHIVE, RESTORE
+from roster_pipeline.vocabulary import ARCHIVE, CREATE, RESTORE
 
 MOST_TRIES = 5
 """Each try plans against the directory of then; more would mean that something writes without pause."""
@@ -218,7 +218,14 @@ def _compared(
         unseen = database.call(never_listed, *of_snapshot, absent)
         back = persons_of(plan.rows)[(plan.rows["action"] == RESTORE).to_numpy(dtype=bool)].tolist()
         recent = database.call(recent_losses, school, lately=LATELY, long=LONG, back=back)
-    stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today, lost, unseen, recent)
+    created = (plan.rows["action"] == CREATE).to_numpy(dtype=bool) & (persons_of(plan.rows) < 0)
+    not_rostered: dict[str, list[str]] = {}
+    if created.any() and not before.first_sync:
+        records = {one for ids in plan.rows["sourced_ids"][created] for one in ids}
+        not_rostered = database.call(roles_not_rostered, school.id, records)
+    stats = plan_stats_of(
+        plan, roster, given.rejected, given.directory, snapshot, history, today, lost, unseen, recent, not_rostered
+    )
     return given, plan, replace(stats, unlike=unlike)
 
 

@@ -40,12 +40,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class Planned:
-    """A row that changes somebody. origin: the role that they come from. keyed: it gives them another key or name."""
+    """A row that changes somebody. origin: the role that they come from. keyed: it gives them another key or name.
+    promoted: only their grade changes, by one year up."""
 
     role: str
     action: str
     origin: str
     keyed: bool
+    promoted: bool
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ def _sizes(facts: Role) -> list[tuple[str, str, str]]:
         if _many(arrivals, 0.25, there):
             found.append((role, "update", "role changes"))
         updates = facts.updates(role)
-        if _many(len(updates), 0.75, there):
+        if _many(sum(not row.promoted for row in updates), 0.75, there):
             found += [(into, "update", "updates") for into in {row.role for row in updates}]
     return found
 

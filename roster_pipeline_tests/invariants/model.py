@@ -11,6 +11,7 @@ from roster_pipeline_tests.invariants.evidence import kind_of
 from roster_pipeline_tests.invariants.guarding import Judged, judge
 from roster_pipeline_tests.invariants.identities import (
     MEMBER,
+    ROLE_OFF,
     STRONGEST,
     Identity,
     apparent_identities,
@@ -86,6 +87,8 @@ class SchoolState:
     """Serials of people with an announcement in force."""
     members: dict[str, str] = field(default_factory=dict)
     """The role of each record that was a member in the newest roster that was not empty."""
+    not_rostered: dict[str, set[str]] = field(default_factory=dict)
+    """For each record, the roles that it had here while they were not rostered."""
     waiting: list[Row] = field(default_factory=list)
     unheard: list[Identity] = field(default_factory=list)
     """Those whom the last night did not change, and whose records it did not remember, because updates wait."""
@@ -123,6 +126,9 @@ class Model:
         standings = {record.sourced_id: strength(record, school, state.rules) for record in records}
         if records:
             state.members = {one: STRONGEST[role] for one, (standing, role) in standings.items() if standing == MEMBER}
+        for one, (standing, role) in standings.items():
+            if standing == ROLE_OFF:
+                state.not_rostered.setdefault(one, set()).add(STRONGEST[role])
         seeming = apparent_identities(records, school, state.rules)
         facts = facts_of(self, school, humans, seeming, rows, records, refused, gone)
         judged = judge(facts, state.rules)

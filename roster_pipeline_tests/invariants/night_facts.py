@@ -55,7 +55,7 @@ def facts_of(
         counts={role: sum(human.role == role for human in seeming) for role in rostered},
         managed={role: managed.count(role) - left.count(role) for role in rostered},
         planned=[
-            Planned(row.role, row.action, _origin(row, school), row.of_keys)
+            Planned(row.role, row.action, _origin(row, school), row.of_keys, _is_promotion(row, school))
             for row in rows
             if row.action in CHANGING
             and not (row.action == "update" and row.unseen)
@@ -74,7 +74,7 @@ def facts_of(
         moved=moved,
         swapped=swapped,
         given_up=frozenset(given_up),
-        other_kind=_of_other_kind(rows, school),
+        other_kind=_of_other_kind(rows, school, {} if not state.synced else state.not_rostered),
         lower=sum(_goes_down(row, school) for row in rows),
         losses=_losses(model, school, rows, announced),
     )
@@ -114,6 +114,14 @@ def _goes_down(row: Row, school: str) -> bool:
         return False
     before = row.person.members[school].grade
     return before is not None and row.grade < before
+
+
+def _is_promotion(row: Row, school: str) -> bool:
+    """Whether a student of this school only goes up one grade."""
+    member = row.person.members.get(school) if row.person and row.action == "update" else None
+    if member is None or member.status != "active" or member.grade is None or row.fields or not row.membership:
+        return False
+    return row.role == member.role and row.grade == member.grade + 1
 
 
 def _origin(row: Row, school: str) -> str:
@@ -270,10 +278,15 @@ def _copied(rows: list[Row]) -> set[int]:
     return found
 
 
-def _of_other_kind(rows: list[Row], school: str) -> frozenset[int]:
-    """Places of rows that make a student a member of staff, or the reverse."""
+def _of_other_kind(rows: list[Row], school: str, not_rostered: dict[str, set[str]]) -> frozenset[int]:
+    """Places of rows that make a student a member of staff, or the reverse. not_rostered: by record, the roles that it
+    had in earlier lists while the school did not roster them. They count for somebody new."""
     found = set()
     for place, row in enumerate(rows):
+        if row.action == "create" and row.person is None and row.human:
+            were = set().union(*(not_rostered.get(record, set()) for record in row.human.ids))
+            if any((role == "student") != (row.role == "student") for role in were):
+                found.add(place)
         if row.person is None or row.action not in ("create", "update", "restore"):
             continue
         here = row.person.members.get(school)

@@ -201,6 +201,11 @@ CASES = [
          counts={STUDENTS: 49, "teacher": 151}, managed={STUDENTS: 200}, history=NO_HISTORY),
     case("updates at 75 %", plan=plan_of(update=150)),
     case("updates over 75 %", of_student("update"), "updates", plan=plan_of(update=151)),
+    case("everybody goes up a grade", plan=losing(200, grade=["KG", "01"], source_grade=["K", "1"])),
+    *(case(f"everybody goes from grade {old} to {new}", of_student("update"), "updates",
+           plan=losing(200, grade=[old, new])) for old, new in (("01", "03"), (None, "01"), ("OTHER", "01"))),
+    case("everybody goes up a grade and gets another phone", of_student("update"), "updates",
+         plan=losing(200, grade=["01", "02"], phone=["+1", "+2"])),
     case("e-mails at 5 %", plan=plan_of(key=10)),
     case("e-mails over 5 %", of_student("update"), "key_updates", plan=plan_of(key=11)),
     case("e-mails of two teachers of ten", **with_teachers(10), plan=of_roles(

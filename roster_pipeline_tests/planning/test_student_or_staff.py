@@ -109,3 +109,38 @@ def test_a_contact_who_becomes_a_member_waits(role: str, stored: str, status: st
     said = "1 contact of students would become a member of the school. Check their roles in the SIS."
     held = [(line["action"], finding["message"]) for line in verdict.held for finding in line["findings"]]
     assert sorted(held) == [("create", said), ("update", said)] * waits
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now", "still", "said"),
+    [
+        ("contact", "student", False, "1 contact of students would become a member of the school"),
+        ("contact", "teacher", False, "1 contact of students would become a member of the school"),
+        ("contact", "teacher", True, ""),
+        ("teacher", "student", False, "1 member of staff would become a student"),
+        ("student", "aide", False, "1 student would get a role of staff"),
+        ("teacher", "aide", False, ""),
+        ("student", "student", False, ""),
+    ],
+)
+def test_somebody_new_waits_if_they_had_a_role_of_another_kind(
+    earlier: str, now: str, said: str, *, still: bool
+) -> None:
+    """earlier: a role that was not rostered in an earlier list. still: the record is a contact of a student."""
+    directory, settings = Directory(), school(primary_contacts=True)
+    for place in range(5):
+        directory.member(directory.person(f"student{place}"), "student")
+    users = [*(user(f"student{place}") for place in range(5)), user("one", now), user("another", now)]
+    told = cleaned(users, settings)
+    if still:
+        told.roster.loc[told.roster["sourced_id"] == "student1", "contact_sourced_id"] = "one"
+    plan = make_plan(told.roster, directory.frames(), settings, COMPLETE)
+    stats = plan_stats_of(
+        plan, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY,
+        not_rostered={"one": [earlier], "somebody": ["contact"]},
+    )  # fmt: skip
+    verdict = judge(plan, stats, Guards(create_share=1))
+    guards = dict(zip((ids[0] for ids in plan.rows["sourced_ids"]), verdict.row_guards, strict=True))
+    assert (guards["one"], guards["another"]) == (GUARD if said else "", "")
+    told_to_owners = [finding["message"] for line in verdict.held for finding in line["findings"]]
+    assert told_to_owners == [f"{said}. Check their roles in the SIS."] * bool(said)

@@ -407,3 +407,26 @@ def test_a_student_who_is_suddenly_an_administrator_waits_alone(api: School) -> 
     assert "1 student would get a role of staff. Check their roles in the SIS." in said(api)
     approve(api)
     assert {"sourced_id": "st3"} in api.rows(admins)
+
+
+def test_guardians_who_come_as_students_wait_until_somebody_decides(school: School) -> None:
+    parents = [pupil(place, role="guardian", grades="") for place in range(60, 66)]
+    school.source.users = [*everybody(), *parents]
+    school.sync()
+    before = school.present
+    school.source.users = [*everybody(), pupil(70), *(one | {"role": "student"} for one in parents)]
+    for _night in range(2):
+        school.sync()
+        assert school.present == before | {"st70"}
+        assert school.guards == {"student_or_staff"}
+    approve(school)
+    assert school.present == before | {"st70"} | {str(one["sourcedId"]) for one in parents}
+    assert school.sync()
+
+
+def test_a_new_school_year_waits_for_nobody(school: School) -> None:
+    school.source.users = everybody(grades="03")
+    school.sync()
+    school.source.users = everybody(grades="04")
+    reasons = school.sync()
+    assert (school.guards, reasons["st0"]) == (set(), "changed")

@@ -1,4 +1,4 @@
-"""Several records of one human, and records that only look like it."""
+"""Several records of one person, and records that only look like it."""
 
 from typing import Any
 
@@ -23,26 +23,26 @@ HOME = {"email": SAME, **NO_NUMBER}
     ("one", "other", "outcome"),
     [
         # one number
-        ({**ANN, **ONE}, {**ANN, **ONE}, "one human"),
-        ({**ANN, **ONE, "email": "a@x.org", "username": "a1"}, {**ANN, **ONE, "email": "b@x.org"}, "one human"),
-        ({**ANN, **ONE}, {"givenName": "ÁNN", "familyName": "Ray", **ONE}, "one human"),
-        ({**ANN, **ONE, "email": "a@x.org"}, {**RAY, **ONE}, "one human"),
+        ({**ANN, **ONE}, {**ANN, **ONE}, "one person"),
+        ({**ANN, **ONE, "email": "a@x.org", "username": "a1"}, {**ANN, **ONE, "email": "b@x.org"}, "one person"),
+        ({**ANN, **ONE}, {"givenName": "ÁNN", "familyName": "Ray", **ONE}, "one person"),
+        ({**ANN, **ONE, "email": "a@x.org"}, {**RAY, **ONE}, "one person"),
         ({**ANN, **ONE, "email": "a@x.org"}, {**RAY, **ONE, "email": "b@x.org"}, "conflict"),
         ({**ANN, **ONE, "username": "ann1"}, {**RAY, **ONE, "username": "ann2"}, "conflict"),
         ({**ANN, **ONE, "grades": ["09"]}, {**RAY, **ONE, "grades": ["03"]}, "conflict"),
         ({**ANN, **ONE, "userMasterIdentifier": "m1"}, {**RAY, **ONE, "userMasterIdentifier": "m2"}, "conflict"),
         ({**ANN, **ONE, "grades": ["09"]}, {**ANN, **ONE, "grades": ["12"]}, "conflict"),
-        ({**ANN, **ONE, "grades": ["09"]}, {**ANN, **ONE, "grades": ["11"]}, "one human"),
+        ({**ANN, **ONE, "grades": ["09"]}, {**ANN, **ONE, "grades": ["11"]}, "one person"),
         ({**ANN, **ONE}, {**BO, **ONE}, "conflict"),
         ({**ANN, **ONE, "email": SAME}, {**BO, **ONE, "email": SAME}, "conflict and shared e-mail"),
-        ({**ANN, **ONE, "username": "lee"}, {**BO, **ONE, "username": "LEE"}, "one human"),
-        ({**ANN, **ONE, "userMasterIdentifier": "m"}, {**BO, **ONE, "userMasterIdentifier": "m"}, "one human"),
+        ({**ANN, **ONE, "username": "lee"}, {**BO, **ONE, "username": "LEE"}, "one person"),
+        ({**ANN, **ONE, "userMasterIdentifier": "m"}, {**BO, **ONE, "userMasterIdentifier": "m"}, "one person"),
         ({**ANN, **ONE}, {**CY, **ONE}, "conflict"),
         ({**ANN, **ONE, "email": SAME}, {**CY, **ONE, "email": SAME}, "conflict and shared e-mail"),
         # one e-mail
-        ({**ANN, **HOME}, {**ANN, **HOME, "email": SAME.upper()}, "one human"),
-        ({**ANN, **HOME, "grades": ["09"]}, {**ANN, **HOME, "grades": ["10"]}, "one human"),
-        ({**ANN, **HOME, "identifier": "1"}, {**ANN, **HOME}, "one human"),
+        ({**ANN, **HOME}, {**ANN, **HOME, "email": SAME.upper()}, "one person"),
+        ({**ANN, **HOME, "grades": ["09"]}, {**ANN, **HOME, "grades": ["10"]}, "one person"),
+        ({**ANN, **HOME, "identifier": "1"}, {**ANN, **HOME}, "one person"),
         ({**ANN, **HOME, "identifier": "1"}, {**ANN, **HOME, "identifier": "2"}, "namesakes"),
         ({**ANN, **HOME, "grades": ["09"]}, {**ANN, **HOME, "grades": ["02"]}, "namesakes"),
         ({**ANN, **HOME}, {**ANN, **HOME, "roles": [entry("teacher")]}, "namesakes"),
@@ -51,50 +51,50 @@ HOME = {"email": SAME, **NO_NUMBER}
         ({**ANN, **HOME}, {**RAY, **HOME}, "shared e-mail"),
         ({**ANN, **HOME}, {**CY, **HOME}, "shared e-mail"),
         # names that changed places, or are in one field
-        ({**ANN, **ONE}, {"givenName": "Lee", "familyName": "Ann", **ONE, "email": "b@x.org"}, "one human"),
-        ({**ANN, **ONE, "email": "a@x.org"}, {"givenName": None, "familyName": "Lee, Ann", **ONE}, "one human"),
+        ({**ANN, **ONE}, {"givenName": "Lee", "familyName": "Ann", **ONE, "email": "b@x.org"}, "one person"),
+        ({**ANN, **ONE, "email": "a@x.org"}, {"givenName": None, "familyName": "Lee, Ann", **ONE}, "one person"),
         (
             {**ANN, **ONE, "grades": ["09"]},
             {"familyName": "Ann Lee", "givenName": None, **ONE, "grades": ["03"]},
             "conflict",
         ),
-        ({**ANN, **ONE}, {"givenName": None, "familyName": "Lee", **ONE}, "one human"),
+        ({**ANN, **ONE}, {"givenName": None, "familyName": "Lee", **ONE}, "one person"),
         ({**BO, **ONE, "givenName": None}, {"givenName": None, "familyName": "Ann", **ONE}, "conflict"),
         ({**BO, **HOME, "givenName": None}, {**ANN, **HOME, "givenName": None}, "shared e-mail"),
         ({**ANN, **HOME}, {"givenName": "Lee", "familyName": "Ann", **HOME}, "shared e-mail"),
         # middle names in one field with another name
-        ({**ANN, **HOME, "middleName": "Marie"}, {**ANN, **HOME, "givenName": "Ann Marie"}, "one human"),
-        ({**ANN, **HOME, "middleName": "van"}, {**ANN, **HOME, "familyName": "van Lee"}, "one human"),
+        ({**ANN, **HOME, "middleName": "Marie"}, {**ANN, **HOME, "givenName": "Ann Marie"}, "one person"),
+        ({**ANN, **HOME, "middleName": "van"}, {**ANN, **HOME, "familyName": "van Lee"}, "one person"),
         ({**ANN, **HOME, "middleName": "Rose"}, {**ANN, **HOME, "givenName": "Ann Marie"}, "shared e-mail"),
         # numbers in another spelling
-        ({**ANN, "identifier": "AB 7"}, {**ANN, "identifier": "ab７"}, "one human"),
+        ({**ANN, "identifier": "AB 7"}, {**ANN, "identifier": "ab７"}, "one person"),
         ({**ANN, "identifier": "AB 7"}, {**RAY, "identifier": "ab７"}, "conflict"),
         # leading zeros
-        ({**ANN, "identifier": "007", "email": SAME}, {**ANN, "identifier": "7", "email": SAME}, "one human"),
-        ({**ANN, "identifier": "007"}, {**ANN, "identifier": "7"}, "one human"),
+        ({**ANN, "identifier": "007", "email": SAME}, {**ANN, "identifier": "7", "email": SAME}, "one person"),
+        ({**ANN, "identifier": "007"}, {**ANN, "identifier": "7"}, "one person"),
         ({**ANN, "identifier": "007"}, {**RAY, "identifier": "7"}, "conflict"),
         # numbers that are the sourcedId
         ({**ANN, "identifier": "a", "email": SAME}, {**ANN, "identifier": "b", "email": SAME}, "namesakes"),
         (
             {**ANN, "identifier": "a", "email": SAME, "roles": [entry("teacher")]},
             {**ANN, "identifier": "b", "email": SAME, "roles": [entry("principal")]},
-            "one human",
+            "one person",
         ),
         (
             {**ANN, "identifier": "a", "email": SAME},
             {**ANN, "identifier": "b", "email": SAME, "roles": [entry(org="s2")]},
-            "one human",
+            "one person",
         ),
         # neither
-        (ANN, ANN, "two humans"),
-        ({**ANN, **ONE, "roles": [entry("teacher")]}, {**ANN, **ONE}, "two humans"),
-        ({**ANN, "identifier": "0000"}, {**BO, "identifier": "0000"}, "two humans"),
+        (ANN, ANN, "two people"),
+        ({**ANN, **ONE, "roles": [entry("teacher")]}, {**ANN, **ONE}, "two people"),
+        ({**ANN, "identifier": "0000"}, {**BO, "identifier": "0000"}, "two people"),
     ],
 )
 def test_which_records_are_one_human(one: dict[str, Any], other: dict[str, Any], outcome: str) -> None:
     told = cleaned([user("a", **one), user("b", **other)])
     rules = set(told.rejected["rule"])
-    assert (told.roster["identity"].nunique() == 1) == (outcome == "one human")
+    assert (told.roster["identity"].nunique() == 1) == (outcome == "one person")
     assert told.roster["conflict"].notna().all() == ("conflict" in outcome)
     assert told.roster["conflict"].notna().any() == ("conflict" in outcome)
     assert ("shared_email" in rules) == ("shared e-mail" in outcome or outcome == "namesakes")
@@ -162,11 +162,11 @@ def test_a_number_of_everybody_is_a_placeholder_and_takes_no_time() -> None:
     assert roster["identity"].nunique() == 3_000
 
 
-@pytest.mark.parametrize(("people", "humans"), [(30, 1), (31, 31)])
-def test_up_to_thirty_different_records_of_one_number_and_name_are_compared(people: int, humans: int) -> None:
-    roster = cleaned([user(f"u{i:02}", **ANN, identifier="1", email=f"{i}@x.org") for i in range(people)]).roster
-    assert roster["identity"].nunique() == humans
-    assert roster["conflict"].notna().all() == (humans > 1)
+@pytest.mark.parametrize(("records", "people"), [(30, 1), (31, 31)])
+def test_up_to_thirty_different_records_of_one_number_and_name_are_compared(records: int, people: int) -> None:
+    roster = cleaned([user(f"u{i:02}", **ANN, identifier="1", email=f"{i}@x.org") for i in range(records)]).roster
+    assert roster["identity"].nunique() == people
+    assert roster["conflict"].notna().all() == (people > 1)
 
 
 def test_brothers_and_sisters_with_one_number_are_a_conflict_however_many_they_are() -> None:

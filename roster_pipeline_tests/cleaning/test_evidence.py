@@ -10,7 +10,7 @@ from roster_pipeline.identity.evidence import MatchKeys, weigh
 MAIL = "ann@example.org"
 
 
-def traits(given: str = "ann", family: str = "lee", email: str | None = None, number: str | None = None) -> MatchKeys:
+def keys(given: str = "ann", family: str = "lee", email: str | None = None, number: str | None = None) -> MatchKeys:
     kept = number if number is None else f"student\x1f{number}"
     return MatchKeys(frozenset({given} - {""}), frozenset({family} - {""}), email, kept)
 
@@ -23,33 +23,33 @@ def named(known: MatchKeys) -> MatchKeys:
 @pytest.mark.parametrize(
     ("record", "person", "rash"),
     [
-        (traits(), traits(), True),
-        (traits("bo"), traits(), False),
-        (traits(family="ray"), traits(), False),
-        (traits("", ""), traits(), False),
-        (traits(), traits("", ""), False),
-        (traits("bo", "ray", number="7"), traits(number="7"), True),
-        (traits(number="7"), traits(number="8"), False),
-        (traits(number="7"), traits(), True),
-        (traits(number="7"), traits(email=MAIL), True),
-        (traits(email=MAIL), traits(email="x"), False),
-        (traits(number="7", email=MAIL), traits(number="7", email="x"), True),
-        (traits(number="7", email=MAIL), traits(number="8", email=MAIL), True),
-        (traits("bo", email=MAIL), traits(email=MAIL), False),
-        (traits(family="ray", email=MAIL), traits(email=MAIL), False),
-        (traits("", "ray", email=MAIL), traits(email=MAIL), False),
-        (traits("", "", email=MAIL), traits(email=MAIL), True),
-        (traits("ann", "", email=MAIL), traits("", "lee", email=MAIL), True),
-        (traits(number="AB 7"), traits(number="0ab７"), True),
-        (traits(number="AB7"), traits(number="AB77"), False),
-        (traits(email=MAIL), traits(email="ann@new.example"), True),
-        (traits("bo", email=MAIL), traits(email="ann@new.example"), False),
-        (traits(email=MAIL, number="7"), traits(email="ann@new.example", number="8"), False),
-        (named(traits(email=MAIL)), named(traits(email="x")), True),
-        (named(traits(email=MAIL, number="7")), named(traits(email="x", number="8")), False),
-        (named(traits("bo", email=MAIL)), named(traits(email="x")), False),
-        (named(traits()), replace(named(traits()), kind="staff"), False),
-        (traits("lee", "ann", email=MAIL), traits(email=MAIL), True),
+        (keys(), keys(), True),
+        (keys("bo"), keys(), False),
+        (keys(family="ray"), keys(), False),
+        (keys("", ""), keys(), False),
+        (keys(), keys("", ""), False),
+        (keys("bo", "ray", number="7"), keys(number="7"), True),
+        (keys(number="7"), keys(number="8"), False),
+        (keys(number="7"), keys(), True),
+        (keys(number="7"), keys(email=MAIL), True),
+        (keys(email=MAIL), keys(email="x"), False),
+        (keys(number="7", email=MAIL), keys(number="7", email="x"), True),
+        (keys(number="7", email=MAIL), keys(number="8", email=MAIL), True),
+        (keys("bo", email=MAIL), keys(email=MAIL), False),
+        (keys(family="ray", email=MAIL), keys(email=MAIL), False),
+        (keys("", "ray", email=MAIL), keys(email=MAIL), False),
+        (keys("", "", email=MAIL), keys(email=MAIL), True),
+        (keys("ann", "", email=MAIL), keys("", "lee", email=MAIL), True),
+        (keys(number="AB 7"), keys(number="0ab７"), True),
+        (keys(number="AB7"), keys(number="AB77"), False),
+        (keys(email=MAIL), keys(email="ann@new.example"), True),
+        (keys("bo", email=MAIL), keys(email="ann@new.example"), False),
+        (keys(email=MAIL, number="7"), keys(email="ann@new.example", number="8"), False),
+        (named(keys(email=MAIL)), named(keys(email="x")), True),
+        (named(keys(email=MAIL, number="7")), named(keys(email="x", number="8")), False),
+        (named(keys("bo", email=MAIL)), named(keys(email="x")), False),
+        (named(keys()), replace(named(keys()), kind="staff"), False),
+        (keys("lee", "ann", email=MAIL), keys(email=MAIL), True),
     ],
 )
 def test_how_little_is_enough_to_be_spared(record: MatchKeys, person: MatchKeys, rash: bool) -> None:
@@ -57,7 +57,7 @@ def test_how_little_is_enough_to_be_spared(record: MatchKeys, person: MatchKeys,
     assert weigh(person, record).may_be is rash
 
 
-BASE = traits(number="7", email=MAIL)
+BASE = keys(number="7", email=MAIL)
 OTHERS = {
     "number": replace(BASE, number="student\x1f8"),
     "master": replace(BASE, masters=frozenset("n")),

@@ -99,7 +99,7 @@ class CheckedDistrict:
         self.model.people = []
         for links, shown in self.pipeline().items():
             person = next((known[link] for link in links if link in known), None)
-            person = person or Person({}, None, truth=self.sis.records[links[0]].human)
+            person = person or Person({}, None, truth=self.sis.records[links[0]].truth)
             person.fields = {name: shown[name] for name in FIELDS}
             person.primary = shown["primary"][0] if shown["primary"] else None
             person.links = set(links) & self.sis.records.keys()
@@ -147,16 +147,16 @@ class CheckedDistrict:
         return "\n".join([*lines, *map(str, records)])
 
     def check_truth(self, shown: Shown) -> None:
-        """Assert that two humans are never one person, that no record is linked to a person from whom somebody unlinked
-        it, and that nobody was archived without a stored pass or an approval."""
+        """Assert that two people are never made one, that no record is linked to a person from whom it was unlinked,
+        and that nobody was archived without a stored pass or an approval."""
         for links in shown:
             owners = [self.sis.owners[link] for link in links if link in self.sis.owners]
-            assert not owners or set.intersection(*owners), f"{links} are one person and belonged to no one human"
+            assert not owners or set.intersection(*owners), f"{links} are one person and belonged to no one identity"
         assert self.place.rows(UNJUSTIFIED) == [{"found": 0}]
         assert self.place.rows(LINKED_APART) == [{"found": 0}]
 
     def _check_people(self) -> None:
-        """Assert that nobody became somebody else: names and links are those of the human for whom the person was
+        """Assert that nobody became somebody else: names and links are those of the identity for whom the person was
         made."""
         for person in self.model.people:
             assert person.truth is not None

@@ -1,4 +1,4 @@
-"""The evidence for and against one human in the model, written from the page of rules and not from the code."""
+"""The evidence for and against one person in the model, written from the page of rules and not from the code."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ class Compared:
 
     @property
     def strong(self) -> set[str]:
-        """The strong evidence against one human."""
+        """The strong evidence against one person."""
         strong = self.other & {"number", "master", "kind", "grade"}
         return strong | {"names"} if {"given", "family"} <= self.other else strong
 
@@ -74,7 +74,7 @@ class Compared:
 
     @property
     def spoken_against(self) -> bool:
-        """Never one human."""
+        """Never one person."""
         middle = "middle" in self.other and not ({"number", "username", "master"} & self.same or self.near)
         return bool(self.strong) or middle or (not self.whole and bool({"email", "username"} & self.other))
 
@@ -92,7 +92,7 @@ class Compared:
 
     @property
     def unsure(self) -> bool:
-        """It would be one human without the evidence against it."""
+        """It would be one person without the evidence against it."""
         if self.one_human:
             return False
         if "number" in self.same:
@@ -145,7 +145,7 @@ class Compared:
 
     @property
     def of_another(self) -> bool:
-        """A deletion of somebody else: both names and the number are another human's, and no key is the same. E-mail
+        """A deletion of somebody else: both names and the number are another person's, and no key is the same. E-mail
         and user name count if nobody can compare the numbers."""
         keys = {"number", "username", "email", "master"} & self.same
         keyed = "number" in self.other or {"email", "username"} <= self.other

@@ -16,14 +16,14 @@ def told_apart(sourced_id: str, person: Person, linked: Linked) -> bool:
     return sourced_id in person.not_theirs or (owner is not None and bool(person.links & owner.not_theirs))
 
 
-def two_humans(one: Iterable[str], other: Iterable[str], linked: Linked) -> bool:
+def two_people(one: Iterable[str], other: Iterable[str], linked: Linked) -> bool:
     """Whether a record of the one is excluded from the person of a record of the other."""
     mine, theirs = list(one), list(other)
     return _breaking(mine, theirs, linked) != set() or _breaking(theirs, mine, linked) != set()
 
 
-def parted(group: list[str], linked: Linked) -> tuple[bool, set[str]]:
-    """Whether records that seem to be one human are several; and which of them may belong to any of these."""
+def split_by_decisions(group: list[str], linked: Linked) -> tuple[bool, set[str]]:
+    """Whether records that seem to be one identity are several; and which of them may belong to any of these."""
     breaking = _breaking(group, group, linked)
     return bool(breaking), {one for one in group if one not in linked} - breaking if breaking else set()
 

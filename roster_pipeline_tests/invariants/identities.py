@@ -1,4 +1,4 @@
-"""Which records are one human, and which person that is: the matching rules in the model."""
+"""Which records are one identity, and which person that is: the matching rules in the model."""
 
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from roster_pipeline_tests.invariants.evidence import (
     lately_here,
     plain,
 )
-from roster_pipeline_tests.invariants.exclusions import parted, told_apart, two_humans
+from roster_pipeline_tests.invariants.exclusions import split_by_decisions, told_apart, two_people
 from roster_pipeline_tests.invariants.person import Person
 from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sis_state import Group, Record, campus_of
@@ -24,7 +24,7 @@ MEMBER, ROLE_OFF, BELOW, UNKNOWN, REJECTED, ELSEWHERE, GONE = range(7)
 
 @dataclass(eq=False)
 class Identity:
-    """The records of one human as one school sees them, the strongest first. doubted: ids that may be reassigned."""
+    """The records of one identity as one school sees them, the strongest first. doubted: ids that may be reassigned."""
 
     school: str
     rules: SchoolRules
@@ -50,8 +50,8 @@ class Identity:
     @property
     def role(self) -> str | None:
         """The effective role, or None for somebody without a rostered role here."""
-        standing, group = self._strength(self.lead)
-        return STRONGEST[group] if standing == MEMBER else None
+        rank, group = self._strength(self.lead)
+        return STRONGEST[group] if rank == MEMBER else None
 
     @property
     def present(self) -> bool:
@@ -179,41 +179,41 @@ def identities_of(
     people: list[Person],
     announced: Set[int],
 ) -> list[Identity]:
-    """Group the records, find the person of each human, and mark conflicts. announced: serials of leavers."""
+    """Group the records, find the person of each identity, and mark conflicts. announced: serials of leavers."""
     seeming, alike = _seeming(records, school, rules)
     groups: list[list[Record]] = []
     either: set[str] = set()
-    for human in seeming:
-        several, unclear = parted(sorted(human.ids), linked)
-        groups += [[record] for record in human.records] if several else [human.records]
+    for identity in seeming:
+        several, unclear = split_by_decisions(sorted(identity.ids), linked)
+        groups += [[record] for record in identity.records] if several else [identity.records]
         either |= unclear
     groups = _joined(groups, lambda one, other: _linked_alike(one, other, linked))
-    humans = [Identity(school, rules, group) for group in groups]
-    for human in humans:
-        doubtful = any(r.sourced_id in alike and strength(r, school, rules)[0] <= ELSEWHERE for r in human.records)
-        human.conflict = bool(human.ids & either) or (doubtful and not human.ids & linked.keys())
-    _mark_shared_numbers(humans, seeming, linked)
-    for human in humans:
-        _match(human, humans, linked, people)
-    _search_by_name(humans, linked, [person for person in people if person.serial not in announced])
-    _mark_taken(humans)
-    here = {id(human.person) for human in humans if human.present}
-    for human in humans:
-        if human.person and human.doubted and not human.present:
-            deleted = all(record.deleted for record in human.records) and id(human.person) not in here
-            human.kept = deleted and rules.rostered(human.person.members[school].role)
-    return humans
+    identities = [Identity(school, rules, group) for group in groups]
+    for identity in identities:
+        doubtful = any(r.sourced_id in alike and strength(r, school, rules)[0] <= ELSEWHERE for r in identity.records)
+        identity.conflict = bool(identity.ids & either) or (doubtful and not identity.ids & linked.keys())
+    _mark_shared_numbers(identities, seeming, linked)
+    for identity in identities:
+        _match(identity, identities, linked, people)
+    _search_by_name(identities, linked, [person for person in people if person.serial not in announced])
+    _mark_taken(identities)
+    here = {id(identity.person) for identity in identities if identity.present}
+    for identity in identities:
+        if identity.person and identity.doubted and not identity.present:
+            deleted = all(record.deleted for record in identity.records) and id(identity.person) not in here
+            identity.kept = deleted and rules.rostered(identity.person.members[school].role)
+    return identities
 
 
 def apparent_identities(records: list[Record], school: str, rules: SchoolRules) -> list[Identity]:
-    """The humans by evidence alone, without decisions of people."""
+    """The identities by evidence alone, without decisions of people."""
     return _seeming(records, school, rules)[0]
 
 
 def _seeming(records: list[Record], school: str, rules: SchoolRules) -> tuple[list[Identity], set[str]]:
     """Those, and the records that fit two of them who cannot be one: first by numbers, then by each e-mail."""
     alone = {record.sourced_id: Identity(school, rules, [record]) for record in records}
-    known = {one: human.known(human.records[0]) for one, human in alone.items()}
+    known = {one: identity.known(identity.records[0]) for one, identity in alone.items()}
     groups = [[record] for record in records]
     unclear: set[str] = set()
 
@@ -253,45 +253,50 @@ def _one_family(alone: Iterable[Identity], email: object) -> bool:
     return len({record.family for record in sharing if record.family}) < 2
 
 
-def may_be(human: Identity, person: Person, linked: Mapping[str, Person]) -> bool:
-    """Whether a record of a human, whatever its match, suggests that this person is still there."""
-    theirs = known_person(person, human.school)
+def may_be(identity: Identity, person: Person, linked: Mapping[str, Person]) -> bool:
+    """Whether a record of a identity, whatever its match, suggests that this person is still there."""
+    theirs = known_person(person, identity.school)
     some = [
         record
-        for record in human.records
-        if _counts(human, record) and not told_apart(record.sourced_id, person, linked)
+        for record in identity.records
+        if _counts(identity, record) and not told_apart(record.sourced_id, person, linked)
     ]
-    some += [other for record in human.records for other in record.others]
-    return any(compare(human.known(record), theirs).keeps for record in some)
+    some += [other for record in identity.records for other in record.others]
+    return any(compare(identity.known(record), theirs).keeps for record in some)
 
 
-def at_odds(human: Identity, record: Record, person: Person) -> bool:
+def at_odds(identity: Identity, record: Record, person: Person) -> bool:
     """Whether the link of a record is doubted."""
-    if human.unusable(record) or record.sourced_id not in person.links - person.confirmed:
+    if identity.unusable(record) or record.sourced_id not in person.links - person.confirmed:
         return False
-    if record.deleted and not _may_end(human, person):
+    if record.deleted and not _may_end(identity, person):
         return False
-    theirs = known_person(person, human.school)
+    theirs = known_person(person, identity.school)
     sides = [theirs, *(replace(theirs, **person.said[one]) for one in person.said.keys() & {record.sourced_id})]
-    found = [(_compared(human.known(record), one, record.sourced_id), one) for one in sides]
+    found = [(_compared(identity.known(record), one, record.sourced_id), one) for one in sides]
     return any(each.of_another if record.deleted else each.wrong_link_of(one) for each, one in found)
+
+
+def _is_made_of(sourced_id: str, login: str | None) -> bool:
+    return login is not None and login.lower().split("@")[0] == sourced_id.lower()
 
 
 def _compared(known: Known, theirs: Known, sourced_id: str) -> Compared:
     """A linked record and its person. With another name, an e-mail or user name that the id gives says nothing."""
     found = compare(known, theirs)
     if not found.whole:
-        for name, login in (("email", known.email), ("username", known.username)):
-            if name in found.same and login and login.lower().split("@")[0] == sourced_id.lower():
-                known = replace(known, **{name: None})
+        if "email" in found.same and _is_made_of(sourced_id, known.email):
+            known = replace(known, email=None)
+        if "username" in found.same and _is_made_of(sourced_id, known.username):
+            known = replace(known, username=None)
     return compare(known, theirs)
 
 
-def _may_end(human: Identity, person: Person) -> bool:
+def _may_end(identity: Identity, person: Person) -> bool:
     """Whether deletions are all that a roster says about somebody whom the sync may archive."""
-    member = person.members.get(human.school)
+    member = person.members.get(identity.school)
     managed = member is not None and member.status == "active" and member.managed
-    return managed and all(record.deleted for record in human.records)
+    return managed and all(record.deleted for record in identity.records)
 
 
 def _joined(groups: list[list[Record]], belong: Callable[[Record, Record], bool]) -> list[list[Record]]:
@@ -312,11 +317,11 @@ def _linked_alike(one: Record, other: Record, linked: Mapping[str, Person]) -> b
     return person is not None and person is linked.get(other.sourced_id)
 
 
-def _mark_shared_numbers(humans: list[Identity], seeming: list[Identity], linked: Mapping[str, Person]) -> None:
-    """A number that two humans share is a conflict, unless somebody unlinked them."""
-    of = {record.sourced_id: human for human in seeming for record in human.records}
-    for one, other in combinations(humans, 2):
-        if two_humans(one.ids, other.ids, linked):
+def _mark_shared_numbers(identities: list[Identity], seeming: list[Identity], linked: Mapping[str, Person]) -> None:
+    """A number that two identities share is a conflict, unless somebody unlinked them."""
+    of = {record.sourced_id: identity for identity in seeming for record in identity.records}
+    for one, other in combinations(identities, 2):
+        if two_people(one.ids, other.ids, linked):
             continue
         for mine, theirs in product(one.alive, other.alive):
             number = plain(one.numbered(mine))
@@ -328,37 +333,37 @@ def _mark_shared_numbers(humans: list[Identity], seeming: list[Identity], linked
                 one.conflict = other.conflict = True
 
 
-def _match(human: Identity, humans: list[Identity], linked: Mapping[str, Person], people: list[Person]) -> None:
-    found = _distinct([linked[i] for i in sorted(human.ids) if i in linked])
+def _match(identity: Identity, identities: list[Identity], linked: Mapping[str, Person], people: list[Person]) -> None:
+    found = _distinct([linked[i] for i in sorted(identity.ids) if i in linked])
     if found:
-        human.candidates = found
-        human.matched_by = "link"
+        identity.candidates = found
+        identity.matched_by = "link"
         if len(found) == 1:
-            human.person = found[0]
-            human.doubted = [r.sourced_id for r in human.records if at_odds(human, r, found[0])]
-        human.conflict = human.conflict or len(found) > 1 or bool(human.doubted)
+            identity.person = found[0]
+            identity.doubted = [r.sourced_id for r in identity.records if at_odds(identity, r, found[0])]
+        identity.conflict = identity.conflict or len(found) > 1 or bool(identity.doubted)
         return
-    if human.present and not human.conflict:
-        _search(human, humans, linked, people)
+    if identity.present and not identity.conflict:
+        _search(identity, identities, linked, people)
 
 
-def _search(human: Identity, humans: list[Identity], linked: Mapping[str, Person], people: list[Person]) -> None:
+def _search(identity: Identity, identities: list[Identity], linked: Mapping[str, Person], people: list[Person]) -> None:
     """Search by number and e-mail, without excluded people."""
     sure: dict[int, tuple[Person, str]] = {}
     unsure: dict[int, tuple[Person, str]] = {}
-    usable = strength(human.lead, human.school, human.rules)[0] <= ROLE_OFF
-    here = [linked[one] for each in humans if each.present for one in each.ids if one in linked]
+    usable = strength(identity.lead, identity.school, identity.rules)[0] <= ROLE_OFF
+    here = [linked[one] for each in identities if each.present for one in each.ids if one in linked]
     for person in people:
-        if any(told_apart(one, person, linked) for one in human.ids):
+        if any(told_apart(one, person, linked) for one in identity.ids):
             continue
-        theirs = known_person(person, human.school)
+        theirs = known_person(person, identity.school)
         for way in ("number", "email", "id"):
-            for record in human.records:
-                mine = human.known(record)
-                if not _key(way, record, human, humans, person, people):
+            for record in identity.records:
+                mine = identity.known(record)
+                if not _key(way, record, identity, identities, person, people):
                     continue
                 found = compare(mine, theirs)
-                vetoed = any(compare(human.known(each), theirs).strong for each in human.records)
+                vetoed = any(compare(identity.known(each), theirs).strong for each in identity.records)
                 respelled = way == "id" and bool({"given", "family"} & found.same)
                 one_human = found.one_human or (respelled and found.whole and not found.spoken_against)
                 if theirs.away and "family" in found.other and not {"username", "master"} & found.same:
@@ -368,60 +373,71 @@ def _search(human: Identity, humans: list[Identity], linked: Mapping[str, Person
                 elif (one_human or found.unsure or respelled) and person not in here and usable:
                     unsure.setdefault(id(person), (person, way))
     chosen = list((sure or unsure).values())
-    human.candidates = [person for person, _ in chosen]
-    human.conflict = len(chosen) > 1 or (bool(chosen) and not sure)
+    identity.candidates = [person for person, _ in chosen]
+    identity.conflict = len(chosen) > 1 or (bool(chosen) and not sure)
     if len(chosen) == 1:
-        ((human.person, human.matched_by),) = chosen
+        ((identity.person, identity.matched_by),) = chosen
 
 
-def _search_by_name(humans: list[Identity], linked: Mapping[str, Person], people: list[Person]) -> None:
+def _search_by_name(identities: list[Identity], linked: Mapping[str, Person], people: list[Person]) -> None:
     """New members who may be people who are missing here, entered again with other keys."""
-    seen = [linked[record.sourced_id] for human in humans for record in human.alive if record.sourced_id in linked]
-    seen += [person for human in humans for person in (human.person, *human.candidates) if person and human.alive]
-    for human in humans:
-        if human.person or human.conflict or strength(human.lead, human.school, human.rules)[0] != MEMBER:
+    seen = [
+        linked[record.sourced_id] for identity in identities for record in identity.alive if record.sourced_id in linked
+    ]
+    seen += [
+        person
+        for identity in identities
+        for person in (identity.person, *identity.candidates)
+        if person and identity.alive
+    ]
+    for identity in identities:
+        if (
+            identity.person
+            or identity.conflict
+            or strength(identity.lead, identity.school, identity.rules)[0] != MEMBER
+        ):
             continue
         for person in people:
-            absent = lately_here(person, human.school) and person not in seen
-            if absent and person.links and not told_apart(human.lead.sourced_id, person, linked):
-                found = compare(human.known(human.lead), known_person(person, human.school))
-                human.candidates += [person] if found.entered_again else []
-        human.conflict = bool(human.candidates)
-        if len(human.candidates) == 1:
-            human.person, human.matched_by = human.candidates[0], "name"
+            absent = lately_here(person, identity.school) and person not in seen
+            if absent and person.links and not told_apart(identity.lead.sourced_id, person, linked):
+                found = compare(identity.known(identity.lead), known_person(person, identity.school))
+                identity.candidates += [person] if found.entered_again else []
+        identity.conflict = bool(identity.candidates)
+        if len(identity.candidates) == 1:
+            identity.person, identity.matched_by = identity.candidates[0], "name"
 
 
 def _key(
-    way: str, record: Record, human: Identity, humans: list[Identity], person: Person, people: list[Person]
+    way: str, record: Record, identity: Identity, identities: list[Identity], person: Person, people: list[Person]
 ) -> bool:
     """Whether a record has the number of a person, an e-mail that only these two have, or their id in capitals."""
     if way == "id":
-        ids = [each.sourced_id.lower() for one in humans for each in one.records if not each.deleted]
+        ids = [each.sourced_id.lower() for one in identities for each in one.records if not each.deleted]
         links = [link.lower() for each in people for link in each.links]
-        own, member = record.sourced_id.lower(), person.members.get(human.school)
+        own, member = record.sourced_id.lower(), person.members.get(identity.school)
         mine = any(link.lower() == own for link in person.links)
         active = member is not None and member.status == "active"
         return mine and active and ids.count(own) == links.count(own) == 1
     if way == "number":
-        return human.numbered(record) is not None and plain(human.numbered(record)) == plain(
+        return identity.numbered(record) is not None and plain(identity.numbered(record)) == plain(
             known_person(person).number
         )
     if record.email is None or record.email != person.fields["email"]:
         return False
-    sharing = [h for h in humans if any(_counts(h, r) and r.email == record.email for r in h.records)]
-    return sharing == [human] and sum(p.fields["email"] == record.email for p in people) == 1
+    sharing = [h for h in identities if any(_counts(h, r) and r.email == record.email for r in h.records)]
+    return sharing == [identity] and sum(p.fields["email"] == record.email for p in people) == 1
 
 
-def _counts(human: Identity, record: Record) -> bool:
-    return strength(record, human.school, human.rules)[0] <= REJECTED
+def _counts(identity: Identity, record: Record) -> bool:
+    return strength(record, identity.school, identity.rules)[0] <= REJECTED
 
 
-def _mark_taken(humans: list[Identity]) -> None:
-    for one, other in combinations([human for human in humans if human.present and human.person], 2):
+def _mark_taken(identities: list[Identity]) -> None:
+    for one, other in combinations([identity for identity in identities if identity.present and identity.person], 2):
         if one.person is other.person:
-            for human in (one, other):
-                if human.matched_by != "link":
-                    human.conflict = True
+            for identity in (one, other):
+                if identity.matched_by != "link":
+                    identity.conflict = True
 
 
 def _distinct(people: list[Person]) -> list[Person]:

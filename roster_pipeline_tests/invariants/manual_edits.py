@@ -60,7 +60,7 @@ def restored(district: CheckedDistrict, person: Person) -> bool:
 def say_the_truth_of(district: CheckedDistrict, link: str) -> bool:
     """Somebody who knows the truth confirms a doubted link or removes it. Returns whether it was right."""
     person = district.model.linked[link]
-    right = district.sis.records[link].human == person.truth
+    right = district.sis.records[link].truth == person.truth
     with district.place.database.begin() as conn:
         if right:
             number, connection = district.number_of(person), tenants.get_connection(conn, district.place.key)
@@ -72,7 +72,7 @@ def say_the_truth_of(district: CheckedDistrict, link: str) -> bool:
 
 
 def _merge(district: CheckedDistrict, pick: int) -> bool:
-    """Two people who are one human in truth become one person, unless evidence speaks against it; the merge is undone
+    """Two people who are one person in truth become one person, unless evidence speaks against it; the merge is undone
     once before."""
     people = district.model.people
     pairs = [pair for pair in permutations(people, 2) if pair[0].truth == pair[1].truth] or _entered_again(
@@ -131,7 +131,7 @@ def _able(district: CheckedDistrict, person: Person, what: str) -> bool:
 def _theirs(district: CheckedDistrict, person: Person) -> list[str]:
     """Records that were unlinked from this person although they are theirs in truth."""
     records = district.sis.records
-    return sorted(link for link in person.not_theirs if records[link].human == person.truth)
+    return sorted(link for link in person.not_theirs if records[link].truth == person.truth)
 
 
 def _confirm(district: CheckedDistrict, person: Person, record: str) -> None:

@@ -11,7 +11,7 @@ Rosters = Mapping[str, Set[str]]
 
 
 def never_one(one: Person, other: Person, rosters: Rosters) -> bool:
-    """Whether the evidence against one human is so strong that the two cannot be merged."""
+    """Whether the evidence against one person is so strong that the two cannot be merged."""
     mine, theirs = (replace(known_person(person), grade=_grade(person)) for person in (one, other))
     found = compare(mine, theirs)
     if found.strong - {"names"} or {"given", "family"} <= found.other - found.maybe:

@@ -39,7 +39,7 @@ class Row:
     action: str
     role: str
     person: Person | None
-    human: Identity | None = None
+    identity: Identity | None = None
     primary: str | None = None
     fields: dict[str, str | None] = field(default_factory=dict)
     new_links: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class Exemption:
     def is_about(self, row: Row) -> bool:
         """Whether a row is this change."""
         if row.person is None:
-            return self.serial is None and row.human is not None and bool(self.records & row.human.ids)
+            return self.serial is None and row.identity is not None and bool(self.records & row.identity.ids)
         return self.serial == row.person.serial and row.action == self.action
 
 
@@ -112,25 +112,25 @@ class Model:
         """Plan, judge and apply one school's sync; held rows wait in the school's state."""
         state = self.schools[school]
         records = self._snapshot(school, served)
-        humans = identities_of(records, school, state.rules, self.linked, self.people, state.announced)
-        rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
-        rows += self._absent(school, humans, served)
-        present = [human for human in humans if human.counted and human.matched_by]
-        came = {human.person.serial for human in present if human.person}
-        came |= {person.serial for human in present for person in human.candidates}
+        identities = identities_of(records, school, state.rules, self.linked, self.people, state.announced)
+        rows = [*self._present(school, identities, {r.sourced_id for r in served if not r.deleted})]
+        rows += self._absent(school, identities, served)
+        present = [identity for identity in identities if identity.counted and identity.matched_by]
+        came = {identity.person.serial for identity in present if identity.person}
+        came |= {person.serial for identity in present for person in identity.candidates}
         gone = state.announced - came
         refused = [row for row in rows if any(one.is_about(row) for one in state.exempted)]
-        state.exempted = [one for one in state.exempted if self._goes_on(one, school, humans, refused)]
+        state.exempted = [one for one in state.exempted if self._goes_on(one, school, identities, refused)]
         rows = [row for row in rows if row not in refused]
-        state.doubted = [link for human in humans if human.counted for link in human.doubted]
-        standings = {record.sourced_id: strength(record, school, state.rules) for record in records}
+        state.doubted = [link for identity in identities if identity.counted for link in identity.doubted]
+        strengths = {record.sourced_id: strength(record, school, state.rules) for record in records}
         if records:
-            state.members = {one: STRONGEST[role] for one, (standing, role) in standings.items() if standing == MEMBER}
-        for one, (standing, role) in standings.items():
-            if standing == ROLE_OFF:
+            state.members = {one: STRONGEST[role] for one, (rank, role) in strengths.items() if rank == MEMBER}
+        for one, (rank, role) in strengths.items():
+            if rank == ROLE_OFF:
                 state.not_rostered.setdefault(one, set()).add(STRONGEST[role])
         seeming = apparent_identities(records, school, state.rules)
-        facts = facts_of(self, school, humans, seeming, rows, records, refused, gone)
+        facts = facts_of(self, school, identities, seeming, rows, records, refused, gone)
         judged = judge(facts, state.rules)
         by_quality = held_by_quality(apparent_identities(records, school, state.rules))
         judged.held.update(by_quality)
@@ -143,25 +143,31 @@ class Model:
             or (judged.doubts(row.role) if _expected(row, gone) else judged.holds(row.role, row.action))
         ]
         held = [row for row in held if row in doing]
-        self._count_absences(school, humans, judged)
+        self._count_absences(school, identities, judged)
         self._carry_out(school, [row for row in doing if row not in held], looked_at=state.announced)
         state.waiting = held
-        changing = [row.human for row in (*doing, *refused)]
-        quiet = [human for human in humans if human.role and not human.conflict and human not in changing]
-        state.unheard = [human for human in quiet if judged.holds(human.role or "", "update")]
-        self._remember([human for human in quiet if human not in state.unheard])
-        roles = {record: human.role for human in seeming if human.role for record in human.ids}
+        changing = [row.identity for row in (*doing, *refused)]
+        quiet = [
+            identity for identity in identities if identity.role and not identity.conflict and identity not in changing
+        ]
+        state.unheard = [identity for identity in quiet if judged.holds(identity.role or "", "update")]
+        self._remember([identity for identity in quiet if identity not in state.unheard])
+        roles = {record: identity.role for identity in seeming if identity.role for record in identity.ids}
         state.sizes.append((facts.counts, not held and not judged.unusual, roles))
         state.synced, state.unusual = state.synced or len(doing) > len(held), judged.unusual
         state.losses = judged.losses
         return judged
 
-    def _goes_on(self, exemption: Exemption, school: str, humans: list[Identity], refused: list[Row]) -> bool:
+    def _goes_on(self, exemption: Exemption, school: str, identities: list[Identity], refused: list[Row]) -> bool:
         """Whether the SIS still asks for the change; for an archival: until the person comes or is no longer a
         member."""
         if any(exemption.is_about(row) for row in refused):
             return True
-        here = {human.person.serial for human in humans if human.counted and human.person and not human.conflict}
+        here = {
+            identity.person.serial
+            for identity in identities
+            if identity.counted and identity.person and not identity.conflict
+        }
         active = {person.serial for person in self.active(school)}
         return exemption.action == "archive" and exemption.serial in active - here
 
@@ -170,7 +176,7 @@ class Model:
         state = self.schools[school]
         done = [row for row in state.waiting if part in (None, (row.role, row.action))]
         self._carry_out(school, done, looked_at={row.person.serial for row in done if row.person})
-        self._remember([human for human in state.unheard if part in (None, (human.role, "update"))])
+        self._remember([identity for identity in state.unheard if part in (None, (identity.role, "update"))])
         state.waiting, state.synced = [row for row in state.waiting if row not in done], True
         for person in state.uncounted:
             person.members[school].absent += part in (None, (person.members[school].role, "archive"))
@@ -200,20 +206,20 @@ class Model:
         """The active members that the sync may archive."""
         return [person for person in self.active(school) if person.members[school].managed]
 
-    def _present(self, school: str, humans: list[Identity], alive: set[str]) -> Iterable[Row]:
+    def _present(self, school: str, identities: list[Identity], alive: set[str]) -> Iterable[Row]:
         rules = self.schools[school].rules
-        for human in humans:
-            if human.conflict or human.role is None:
+        for identity in identities:
+            if identity.conflict or identity.role is None:
                 continue
-            person, role = human.person, human.role
-            lead = human.lead
-            grade, source_grade = human.known(lead).grade, human.source_grade(lead)
+            person, role = identity.person, identity.role
+            lead = identity.lead
+            grade, source_grade = identity.known(lead).grade, identity.source_grade(lead)
             new_links = tuple(
-                r.sourced_id for r in human.linkable if person is None or r.sourced_id not in person.links
+                r.sourced_id for r in identity.linkable if person is None or r.sourced_id not in person.links
             )
             if person is None:
-                fields = human.fields(lead)
-                yield Row("create", role, None, human, lead.sourced_id, fields, new_links, True, grade, source_grade)
+                fields = identity.fields(lead)
+                yield Row("create", role, None, identity, lead.sourced_id, fields, new_links, True, grade, source_grade)
                 continue
             if person.excluded:
                 continue
@@ -226,20 +232,20 @@ class Model:
             primary = person.primary
             if primary is None or (member and member.status == "active" and primary not in alive):
                 primary = lead.sourced_id
-            theirs = [one for one in humans if one is human or (one.person is person and not one.conflict)]
+            theirs = [one for one in identities if one is identity or (one.person is person and not one.conflict)]
             record = next((r for one in theirs for r in one.records if r.sourced_id == primary), None)
-            wanted = human.fields(record, person) if record and auto and not human.unusable(record) else {}
-            if record and self._numbered_elsewhere(person, school, human.kind(record)):
+            wanted = identity.fields(record, person) if record and auto and not identity.unusable(record) else {}
+            if record and self._numbered_elsewhere(person, school, identity.kind(record)):
                 wanted = {name: value for name, value in wanted.items() if name not in ("number", "kind", "sourced")}
             fields = {name: value for name, value in wanted.items() if person.fields[name] != value}
             told = (role, grade, source_grade)
             lost = member and member.role == role and member.grade is not None and grade is None
             of_keys = bool(fields.keys() - {"kind", "sourced"}) or bool(lost and auto)
-            adopted = self._adopted(person, human, record, school)
+            adopted = self._adopted(person, identity, record, school)
             moves = primary if primary != person.primary else None
             row = Row(
-                "", role, person, human, moves, fields, new_links, False, grade, source_grade,
-                human.matched_by != "link", of_keys,
+                "", role, person, identity, moves, fields, new_links, False, grade, source_grade,
+                identity.matched_by != "link", of_keys,
             )  # fmt: skip
             if member is None:
                 row.action, row.membership = "create", True
@@ -253,11 +259,15 @@ class Model:
             row.unseen = bool(row.fields and same and not moves and row.fields.keys() <= {"kind", "sourced"})
             yield row
 
-    def _adopted(self, person: Person, human: Identity, record: Record | None, school: str) -> dict[str, str | None]:
+    def _adopted(self, person: Person, identity: Identity, record: Record | None, school: str) -> dict[str, str | None]:
         """A stored number without a source that equals the record's becomes a number of the SIS."""
-        if record is None or human.unusable(record) or self._numbered_elsewhere(person, school, human.kind(record)):
+        if (
+            record is None
+            or identity.unusable(record)
+            or self._numbered_elsewhere(person, school, identity.kind(record))
+        ):
             return {}
-        own = human.fields(record, person)
+        own = identity.fields(record, person)
         same = person.fields["number"] and all(person.fields[name] == own[name] for name in ("number", "kind"))
         return {"sourced": "yes"} if same and not person.fields["sourced"] else {}
 
@@ -267,10 +277,10 @@ class Model:
         kinds: list[str | None] = [kind_of(members[link]) for members in there for link in person.links & set(members)]
         return person.fields["kind"] != kind and person.fields["kind"] in kinds
 
-    def _absent(self, school: str, humans: list[Identity], served: list[Record]) -> Iterable[Row]:
+    def _absent(self, school: str, identities: list[Identity], served: list[Record]) -> Iterable[Row]:
         rules = self.schools[school].rules
-        here = {id(human.person) for human in humans if human.counted}
-        doubtful = self.doubtful(school, humans)
+        here = {id(identity.person) for identity in identities if identity.counted}
+        doubtful = self.doubtful(school, identities)
         for person in self.managed(school):
             member = person.members[school]
             spared = id(person) in here | doubtful or person.excluded or not person.links
@@ -300,18 +310,20 @@ class Model:
                 return True
         return False
 
-    def doubtful(self, school: str, humans: list[Identity]) -> set[int]:
-        """Members who may be in this roster: one of several possible persons of a human, or a person that a record
+    def doubtful(self, school: str, identities: list[Identity]) -> set[int]:
+        """Members who may be in this roster: one of several possible persons of a identity, or a person that a record
         seems to be."""
-        candidates = {id(person) for human in humans if len(human.candidates) > 1 for person in human.candidates}
+        candidates = {
+            id(person) for identity in identities if len(identity.candidates) > 1 for person in identity.candidates
+        }
         linked = self.linked
-        seen = {id(p) for p in self.active(school) if any(may_be(human, p, linked) for human in humans)}
+        seen = {id(p) for p in self.active(school) if any(may_be(identity, p, linked) for identity in identities)}
         return candidates | seen
 
-    def _count_absences(self, school: str, humans: list[Identity], judged: Judged) -> None:
+    def _count_absences(self, school: str, identities: list[Identity], judged: Judged) -> None:
         rules = self.schools[school].rules
-        here = {id(human.person) for human in humans if human.counted}
-        doubtful = self.doubtful(school, humans)
+        here = {id(identity.person) for identity in identities if identity.counted}
+        doubtful = self.doubtful(school, identities)
         self.schools[school].uncounted = []
         for person in self.active(school):
             member = person.members[school]
@@ -331,10 +343,10 @@ class Model:
                 else:
                     member.absent += 1
 
-    def _remember(self, humans: list[Identity]) -> None:
-        for human in humans:
-            if human.person is not None:
-                human.remember(human.person)
+    def _remember(self, identities: list[Identity]) -> None:
+        for identity in identities:
+            if identity.person is not None:
+                identity.remember(identity.person)
 
     def _carry_out(self, school: str, rows: list[Row], looked_at: set[int]) -> None:
         """looked_at: serials of people whose archival somebody announced or approved."""
@@ -346,12 +358,12 @@ class Model:
                 member.status, member.by, member.lost = "archived", "sync", person.serial not in looked_at
                 continue
             if person is None:
-                assert row.human is not None
-                person = Person(dict(row.fields), row.primary, truth=row.human.lead.human)
+                assert row.identity is not None
+                person = Person(dict(row.fields), row.primary, truth=row.identity.lead.truth)
                 self.people.append(person)
             person.fields |= row.fields
             person.links |= set(row.new_links)
-            for record in row.human.records if row.human else ():
+            for record in row.identity.records if row.identity else ():
                 if record.sourced_id in row.new_links and record.master:
                     person.masters[record.sourced_id] = f"urn:state:{record.master}"
             person.primary = row.primary or person.primary
@@ -361,12 +373,12 @@ class Model:
             member.status, member.by, member.absent, member.managed, member.lost = "active", None, 0, True, False
             if row.membership:
                 member.role, member.grade, member.source_grade = row.role, row.grade, row.source_grade
-            if row.human is not None:
-                row.human.remember(person)
+            if row.identity is not None:
+                row.identity.remember(person)
 
 
 def _one_of_each_id(records: list[Record]) -> list[Record]:
-    """Each sourcedId once. Two humans with one id become one unusable record; a deleted one does not count.
+    """Each sourcedId once. Two identities with one id become one unusable record; a deleted one does not count.
 
     records: of those with one sourcedId, the newest comes first.
     """

@@ -54,7 +54,7 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         return
     record, somebody = here[pick % len(here)], here[other % len(here)]
     turns = _pupil(group) != _pupil(record.roles[0][0])
-    if kind in ("other_role", "other_role_there", "second_record") and turns and record.human in sis.alike:
+    if kind in ("other_role", "other_role_there", "second_record") and turns and record.truth in sis.alike:
         return
     if kind == "leave":
         sis.leave(record, sis_state.LEAVING[other % len(sis_state.LEAVING)])
@@ -104,7 +104,7 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
     elif kind == "rekey_with_twin" and record.number:
         role, org = record.roles[0]
         sis.take_number_of(sis.join(org, role), sis.rekey(record))
-    elif kind == "wrong_number" and somebody.human != record.human and record.number and somebody.number:
+    elif kind == "wrong_number" and somebody.truth != record.truth and record.number and somebody.number:
         sis.take_number_of(record, somebody)
     elif kind == "own_number" and record.number:
         sis.own_number(record)
@@ -126,10 +126,10 @@ def happen_all(district: CheckedDistrict, changes: list[tuple[str, int, int, int
 
 def alone(here: list[sis_state.Record]) -> list[sis_state.Record]:
     """Records of people with a single record."""
-    humans = [record.human for record in here]
-    return [record for record in here if humans.count(record.human) == 1]
+    truths = [record.truth for record in here]
+    return [record for record in here if truths.count(record.truth) == 1]
 
 
 def replaced(record: sis_state.Record, here: list[sis_state.Record]) -> bool:
     """Whether a record that left got a new id: the old one does not come back as well."""
-    return any(each.human == record.human and each.roles == record.roles for each in here)
+    return any(each.truth == record.truth and each.roles == record.roles for each in here)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def facts_of(
     model: Model,
     school: str,
-    humans: list[Identity],
+    identities: list[Identity],
     seeming: list[Identity],
     rows: list[Row],
     records: list[Record],
@@ -32,7 +32,7 @@ def facts_of(
     rostered = [role for role in ("admin", "teacher", "staff", "student") if state.rules.rostered(role)]
     managed = [person.members[school].role for person in model.managed(school)]
     left = [person.members[school].role for person in model.managed(school) if person.serial in announced]
-    moved, swapped, givers = _moved(model, school, rows, humans)
+    moved, swapped, givers = _moved(model, school, rows, identities)
     given_up = {
         place
         for place, row in enumerate(rows)
@@ -46,13 +46,13 @@ def facts_of(
     anew: dict[str, tuple[int, int]] = {}
     reassigned: dict[str, tuple[int, int]] = {}
     for role in rostered:
-        of = [human for human in humans if _known_as(human, school) == role]
-        anew[role] = (sum(human.matched_by != "link" for human in of), len(of))
-        active = [human for human in of if human.person in model.active(school)]
-        reassigned[role] = (sum(bool(human.doubted) for human in active), len(active))
+        of = [identity for identity in identities if _known_as(identity, school) == role]
+        anew[role] = (sum(identity.matched_by != "link" for identity in of), len(of))
+        active = [identity for identity in of if identity.person in model.active(school)]
+        reassigned[role] = (sum(bool(identity.doubted) for identity in active), len(active))
     return Role(
         rostered=tuple(rostered),
-        counts={role: sum(human.role == role for human in seeming) for role in rostered},
+        counts={role: sum(identity.role == role for identity in seeming) for role in rostered},
         managed={role: managed.count(role) - left.count(role) for role in rostered},
         planned=[
             Planned(row.role, row.action, _origin(row, school), row.of_keys, _is_promotion(row, school))
@@ -65,12 +65,12 @@ def facts_of(
         reassigned=reassigned,
         history=[_without(model, announced, sizes, roles) for sizes, good, roles in state.sizes if good],
         first_sync=not state.synced,
-        unknown={role: _unknown(model, school, role, humans) for role in rostered},
+        unknown={role: _unknown(model, school, role, identities) for role in rostered},
         bare={role: _bare(model, school, role, records, announced) for role in rostered},
         expected=_expected(
-            model, school, humans, len([role for role in managed if role in rostered]), refused, announced
+            model, school, identities, len([role for role in managed if role in rostered]), refused, announced
         ),
-        came=_came(model, school, humans, rows, managed),
+        came=_came(model, school, identities, rows, managed),
         moved=moved,
         swapped=swapped,
         given_up=frozenset(given_up),
@@ -130,9 +130,11 @@ def _origin(row: Row, school: str) -> str:
     return member.role if member and member.status == "active" else row.role
 
 
-def _unknown(model: Model, school: str, role: str, humans: list[Identity]) -> int:
+def _unknown(model: Model, school: str, role: str, identities: list[Identity]) -> int:
     """Active members whose only org is one that the SIS does not list."""
-    unknown = {id(human.person) for human in humans if human.unknown and human.person and not human.conflict}
+    unknown = {
+        id(identity.person) for identity in identities if identity.unknown and identity.person and not identity.conflict
+    }
     return sum(
         id(person) in unknown and not person.excluded and person.members[school].role == role
         for person in model.active(school)
@@ -162,21 +164,21 @@ def _bare(model: Model, school: str, role: str, records: list[Record], announced
     return found
 
 
-def _gone(model: Model, school: str, humans: list[Identity]) -> list[Person]:
+def _gone(model: Model, school: str, identities: list[Identity]) -> list[Person]:
     """Members in a rostered role whom the sync may archive, and whose records did not come."""
-    here = {id(human.person) for human in humans if human.counted}
+    here = {id(identity.person) for identity in identities if identity.counted}
     rostered = model.schools[school].rules.rostered
     return [p for p in model.managed(school) if id(p) not in here and rostered(p.members[school].role)]
 
 
 def _expected(
-    model: Model, school: str, humans: list[Identity], known: int, refused: list[Row], announced: set[int]
+    model: Model, school: str, identities: list[Identity], known: int, refused: list[Row], announced: set[int]
 ) -> tuple[int, int]:
     """How many people are known here and expected, and how many of them did not come."""
     exempted = {id(row.person) for row in refused if row.action == "archive"}
-    doubtful, rules = model.doubtful(school, humans), model.schools[school].rules
+    doubtful, rules = model.doubtful(school, identities), model.schools[school].rules
     missing = 0
-    for person in _gone(model, school, humans):
+    for person in _gone(model, school, identities):
         waits = id(person) in doubtful
         leaves = bool(person.links) and rules.archive(person.members[school].role)
         expected = (
@@ -187,32 +189,34 @@ def _expected(
     return known, missing
 
 
-def _came(model: Model, school: str, humans: list[Identity], rows: list[Row], managed: list[str]) -> tuple[int, int]:
+def _came(
+    model: Model, school: str, identities: list[Identity], rows: list[Row], managed: list[str]
+) -> tuple[int, int]:
     """How many came in a role that has members, and how many of them are new."""
     rostered = model.schools[school].rules.rostered
     came = 0
-    for human in humans:
-        member = human.person.members.get(school) if human.person else None
+    for identity in identities:
+        member = identity.person.members.get(school) if identity.person else None
         own = member is not None and member.status == "active" and rostered(member.role)
-        if not human.counted:
+        if not identity.counted:
             continue
-        if human.role is None:
-            came += human.conflict and own and member is not None and member.role in managed
-        elif human.conflict or human.person is None or human.person.excluded or member is None:
-            came += human.role in managed
+        if identity.role is None:
+            came += identity.conflict and own and member is not None and member.role in managed
+        elif identity.conflict or identity.person is None or identity.person.excluded or member is None:
+            came += identity.role in managed
         else:
-            came += rostered(member.role) and human.role in managed
+            came += rostered(member.role) and identity.role in managed
     return came, sum(row.action == "create" and row.role in managed for row in rows)
 
 
 def _moved(
-    model: Model, school: str, rows: list[Row], humans: list[Identity]
+    model: Model, school: str, rows: list[Row], identities: list[Identity]
 ) -> tuple[frozenset[int], bool, frozenset[int]]:
     """Places of rows that give somebody a value of another known person, whether a whole name moved, and the people who
     gave one up."""
     changed = {id(row.person): row.fields for row in rows if row.person and row.action != "archive"}
     known = [p for p in model.people if school not in p.members or p.members[school].status == "active"]
-    gone = {id(person) for person in _gone(model, school, humans)}
+    gone = {id(person) for person in _gone(model, school, identities)}
     found, swapped, givers = set(), False, set()
     for place, row in enumerate(rows):
         if row.person is None or row.action not in ("create", "update", "restore"):
@@ -283,8 +287,8 @@ def _of_other_kind(rows: list[Row], school: str, not_rostered: dict[str, set[str
     had in earlier lists while the school did not roster them. They count for somebody new."""
     found = set()
     for place, row in enumerate(rows):
-        if row.action == "create" and row.person is None and row.human:
-            were = set().union(*(not_rostered.get(record, set()) for record in row.human.ids))
+        if row.action == "create" and row.person is None and row.identity:
+            were = set().union(*(not_rostered.get(record, set()) for record in row.identity.ids))
             if any((role == "student") != (row.role == "student") for role in were):
                 found.add(place)
         if row.person is None or row.action not in ("create", "update", "restore"):
@@ -298,10 +302,10 @@ def _of_other_kind(rows: list[Row], school: str, not_rostered: dict[str, set[str
     return frozenset(found)
 
 
-def _known_as(human: Identity, school: str) -> str | None:
+def _known_as(identity: Identity, school: str) -> str | None:
     """The role of a known person: tonight's, else that of their membership."""
-    if human.matched_by is None or not human.counted:
+    if identity.matched_by is None or not identity.counted:
         return None
-    member = human.candidates[0].members.get(school)
-    active = member is not None and member.status == "active" and human.person is not None
-    return human.role or (member.role if member and active else None)
+    member = identity.candidates[0].members.get(school)
+    active = member is not None and member.status == "active" and identity.person is not None
+    return identity.role or (member.role if member and active else None)

@@ -28,7 +28,7 @@ class Person:
 
     said: what the record of each link said that is, or once was, not the primary one.
     masters: the master identifier of each link's record when the link was made. not_theirs: records unlinked by hand.
-    number: the directory's, once it was read. truth: the human behind it, which the model does not use.
+    number: the directory's, once it was read. truth: the person behind it, which the model does not use.
     """
 
     fields: dict[str, str | None]

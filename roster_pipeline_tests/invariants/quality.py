@@ -1,7 +1,7 @@
 """The quality gate of the model: which archivals wait because the roster is too bad.
 
-It has the rules of severity error that the records of this SIS can break: there are people, a number is one human's and
-real, most people have both names, most e-mails are addresses, most grades are known.
+It has the rules of severity error that the records of this SIS can break: there are people, a number is real and of one
+identity, most people have both names, most e-mails are addresses, most grades are known.
 """
 
 from collections.abc import Iterable
@@ -19,18 +19,18 @@ WHY = "quality"
 def held_by_quality(seeming: list[Identity]) -> dict[tuple[str, str], str]:
     """(role, "archive") of each role that a rule fails for; "*" if nobody is there at all.
 
-    seeming: the humans by evidence alone.
+    seeming: the identities by evidence alone.
     """
-    members = [(record, human) for human in seeming for record in human.records if _role(record, human)]
+    members = [(record, identity) for identity in seeming for record in identity.records if _role(record, identity)]
     if not members:
         return {("*", "archive"): WHY}
     held: dict[tuple[str, str], str] = {}
     for role in STRONGEST:
-        of_role = [(record, human) for record, human in members if _role(record, human) == role]
-        numbered = [(record, human) for record, human in of_role if record.number]
+        of_role = [(record, identity) for record, identity in members if _role(record, identity) == role]
+        numbered = [(record, identity) for record, identity in of_role if record.number]
         mailed = [record for record, _ in of_role if record.email or record.unreadable("email")]
         graded = [record for record, _ in of_role if record.source_grade and role == "student"]
-        shared = sum(_shares_number(record, human, members) for record, human in numbered)
+        shared = sum(_shares_number(record, identity, members) for record, identity in numbered)
         unreal = sum(record.unreadable("number") for record, _ in of_role)
         nameless = [sum(getattr(record, name) is None for record, _ in of_role) for name in ("given", "family")]
         unusable = sum(record.unreadable("email") for record in mailed)
@@ -46,15 +46,15 @@ def held_by_quality(seeming: list[Identity]) -> dict[tuple[str, str], str]:
     return held
 
 
-def _role(record: Record, human: Identity) -> str | None:
+def _role(record: Record, identity: Identity) -> str | None:
     """The rostered role of this one record in the school, if it has one."""
-    standing, group = strength(record, human.school, human.rules)
-    return STRONGEST[group] if standing == MEMBER else None
+    rank, group = strength(record, identity.school, identity.rules)
+    return STRONGEST[group] if rank == MEMBER else None
 
 
-def _shares_number(record: Record, human: Identity, members: Iterable[tuple[Record, Identity]]) -> bool:
-    number = human.numbered(record)
-    return any(other is not human and other.numbered(theirs) == number for theirs, other in members)
+def _shares_number(record: Record, identity: Identity, members: Iterable[tuple[Record, Identity]]) -> bool:
+    number = identity.numbered(record)
+    return any(other is not identity and other.numbered(theirs) == number for theirs, other in members)
 
 
 def _fails(tested: int, failed: int, share: float) -> bool:

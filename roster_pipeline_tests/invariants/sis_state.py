@@ -1,6 +1,6 @@
-"""The truth: the humans, their records in the SIS, and the changes of both.
+"""The truth: the people, their records in the SIS, and the changes of both.
 
-Every record belongs to one human, and the pipeline never learns which. `SisState` writes each change to a simulated
+Every record belongs to one person, and the pipeline never learns which. `SisState` writes each change to a simulated
 SIS, so that the model and the pipeline have the same records.
 """
 
@@ -50,16 +50,16 @@ PLACEHOLDERS = {"number": "9999", "username": "student", "master": "7777", "emai
 
 @dataclass(frozen=True)
 class Record:
-    """One user object of a SIS. `human` is the truth; `gone` how the record left, or None while it is there.
+    """One user object of a SIS. `truth` is the number of the person. `gone` is how the record left, or None.
 
     spoiled: fields that are unreadable while they have no value. moved_up: the grade is one more than at first, after
-    the school year has changed. of_two: another human has a record with this sourcedId, too. main: the old school in
+    the school year has changed. of_two: another person has a record with this sourcedId, too. main: the old school in
     `primaryOrg`, if the SIS did not change it when the roles went to another school. roleless: the record has no role,
     and only `primaryOrg` names the school. common: keys that people of many names have in a school.
     """
 
     sourced_id: str
-    human: int
+    truth: int
     given: str
     family: str
     email: str | None
@@ -123,11 +123,11 @@ class Record:
 
 
 class SisState:
-    """One SIS and the humans behind its records.
+    """One SIS and the people behind its records.
 
-    owners: the humans to whom each sourcedId ever belonged. confirmed: ids that somebody confirmed; they are never
-    doubted, so the SIS gives none of them away. names, numbers: all that each human ever had. kinds: pupil or staff,
-    all that each human ever was. alike: humans who differ from another one only by grade, middle name, or being pupil
+    owners: the people to whom each sourcedId ever belonged. confirmed: ids that somebody confirmed; they are never
+    doubted, so the SIS gives none of them away. names, numbers: all that each person ever had. kinds: pupil or staff,
+    all that each person ever was. alike: people who differ from another one only by grade, middle name, or being pupil
     or staff.
     """
 
@@ -136,7 +136,7 @@ class SisState:
         self.schools = schools
         self.records: dict[str, Record] = {}
         self.strays: dict[int, Record] = {}
-        """Records, by row, with the sourcedId of another human's newer record."""
+        """Records, by row, with the sourcedId of another person's newer record."""
         self.owners: dict[str, set[int]] = {}
         self.confirmed: set[str] = set()
         self.names: dict[int, set[str]] = {}
@@ -144,7 +144,7 @@ class SisState:
         self.kinds: dict[int, set[str]] = {}
         self.alike: set[int] = set()
         self._garbled: dict[tuple[str, str], Any] = {}
-        self._humans = 0
+        self._people = 0
         self._ids = 0
         sis.reset()
         for row in range(len(self.district)):
@@ -171,16 +171,16 @@ class SisState:
         return [*(record for record in self.records.values() if record.delivered), *self.strays.values()]
 
     def join(self, school: str, group: Group, *, numbered: bool = True) -> Record:
-        """A new human with one record. The n-th human of every SIS has the same values."""
+        """A new person with one record. The n-th person of every SIS has the same values."""
         return self._add(self._newcomer(self._new_id(), school, group, numbered=numbered))
 
     def look_alike(self, school: str, group: Group, *, numbered: bool, **same: object) -> Record:
-        """A new human with some values of another one."""
+        """A new person with some values of another one."""
         newcomer = self._newcomer(self._new_id(), school, group, numbered=numbered)
         return self._add(replace(newcomer, **same))  # type: ignore[arg-type]
 
     def give_away(self, left: Record, school: str, group: Group, **same: object) -> Record:
-        """The SIS gives the sourcedId of a record that left to a new human, who also shares some values."""
+        """The SIS gives the sourcedId of a record that left to a new person, who also shares some values."""
         self.district.restore(left.sourced_id)
         newcomer = self._newcomer(left.sourced_id, school, group, numbered=left.number is not None)
         newcomer = replace(newcomer, **same)  # type: ignore[arg-type]
@@ -188,8 +188,8 @@ class SisState:
         return newcomer
 
     def stray(self, of: Record, school: str, group: Group, *, deleted: bool, shares: str) -> None:
-        """The SIS also has a record of a new human with the sourcedId of a record, as if each school counted its own
-        ids. shares: a name that both humans have, if their numbers tell them apart."""
+        """The SIS also has a record of a new person with the sourcedId of a record, as if each school counted its own
+        ids. shares: a name that both people have, if their numbers tell them apart."""
         newcomer = self._newcomer(self._new_id(), school, group, numbered=of.number is not None)
         if shares and of.number and of.given and of.family:
             newcomer = replace(newcomer, **{shares: getattr(of, shares)})
@@ -209,7 +209,7 @@ class SisState:
         self.strays.clear()
 
     def transform(self, record: Record) -> None:
-        """The human of a record gets other names, another e-mail and another number there: nothing stays the same."""
+        """The person of a record gets other names, another e-mail and another number there: nothing stays the same."""
         self._ids += 1
         word = _letters(self._ids + 5000)
         names: dict[str, Any] = {
@@ -220,7 +220,7 @@ class SisState:
         self._change(replace(record, number=str(90_000 + self._ids), username=f"new{self._ids}", master=None, **names))
 
     def second_record(self, of: Record, school: str, group: Group, *, mailbox: bool) -> Record:
-        """One more record of a human, for another school or role; `mailbox`: with an e-mail of its own."""
+        """One more record of a person, for another school or role; `mailbox`: with an e-mail of its own."""
         sourced_id = self._new_id()
         email = f"{sourced_id}@people.example" if mailbox and of.number else of.email
         return self._add(replace(of, sourced_id=sourced_id, email=email, roles=((group, school),), gone=None))
@@ -231,7 +231,7 @@ class SisState:
         return self._add(replace(record, sourced_id=self._new_id(), gone=None))
 
     def marry(self, record: Record) -> None:
-        """The human of a record gets a new record: only the given name and the user name stay."""
+        """The person of a record gets a new record: only the given name and the user name stay."""
         self._ids += 1
         family, email = f"Family{_letters(self._ids + 5000)}", f"new{self._ids}@people.example"
         number = str(90_000 + self._ids) if record.number else None
@@ -239,7 +239,7 @@ class SisState:
         self._add(replace(record, sourced_id=self._new_id(), gone=None, family=family, email=email, number=number))
 
     def enter_again(self, record: Record, *, short: bool) -> None:
-        """The human of a record that may have left gets a new one with other keys: only names and grade stay. short:
+        """The person of a record that may have left gets a new one with other keys: only names and grade stay. short:
         the given name is a longer form of the old one."""
         self._ids += 1
         new = f"new{self._ids}"
@@ -251,7 +251,7 @@ class SisState:
         self._add(replace(record, sourced_id=self._new_id(), gone=None, given=given, **keys))
 
     def known_as(self, record: Record, how: Literal["short", "letters", "nickname"], *, login: bool) -> None:
-        """The human of a record gets a new record with another name and number and the same e-mail: the long form of
+        """The person of a record gets a new record with another name and number and the same e-mail: the long form of
         the given name, other letters in both names, or another given name. login: the user name stays too."""
         self._ids += 1
         given, family = record.given, record.family
@@ -290,7 +290,7 @@ class SisState:
         self.records[record.sourced_id] = replace(record, gone=None)
 
     def rename(self, record: Record, *, given: bool) -> None:
-        """The human of a record gets another family or given name, in all present records."""
+        """The person of a record gets another family or given name, in all present records."""
         self._ids += 1
         word = _letters(self._ids + 5000)
         name: dict[str, Any] = {"given": f"Given{word}"} if given else {"family": f"Family{word}"}
@@ -298,7 +298,7 @@ class SisState:
             self._change(replace(each, **name))
 
     def exchange_names(self, record: Record) -> None:
-        """A clerk's mistake: given and family name change places, in all present records of the human."""
+        """A clerk's mistake: given and family name change places, in all present records of the person."""
         for each in self._of_human(record):
             self._change(replace(each, given=each.family, family=each.given))
 
@@ -338,7 +338,7 @@ class SisState:
         Humans who differ from somebody only by number or grade keep both.
         """
         able = [one for one in self.here() if group in one.groups_in(school) and getattr(one, name) is not None]
-        for record in [one for one in able if name == "email" or one.human not in self.alike][::every]:
+        for record in [one for one in able if name == "email" or one.truth not in self.alike][::every]:
             self._change(replace(record, spoiled=record.spoiled | {name}, **dict[str, Any]({name: None})))
 
     def garble(self, name: str, school: str, group: Group, *, every: int) -> None:
@@ -353,15 +353,15 @@ class SisState:
             self._change(replace(record, spoiled=record.spoiled | {name}, **dict[str, Any]({name: None})))
 
     def _may_lose(self, record: Record, name: str) -> bool:
-        others = {each for human, names in self.names.items() if human != record.human for each in names}
+        others = {each for truth, names in self.names.items() if truth != record.truth for each in names}
         left = {record.given, record.family} - {getattr(record, name)}
         alone = name not in ("given", "family") or bool(left and not left & others)
-        return getattr(record, name) is not None and record.human not in self.alike and alone
+        return getattr(record, name) is not None and record.truth not in self.alike and alone
 
     def placeholder(self, name: str, school: str, *, every: int) -> list[Record]:
         """Every n-th record of a school gets a placeholder there; returns these records as they were."""
         able = [one for one in self.here() if one.names(school) and getattr(one, name) is not None]
-        some = [one for one in able if one.human not in self.alike][::every]
+        some = [one for one in able if one.truth not in self.alike][::every]
         for record in some:
             self._change(replace(record, **dict[str, Any]({name: PLACEHOLDERS[name]})))
         return some
@@ -378,8 +378,8 @@ class SisState:
             self._ids += 1
             values: dict[str, Any] = {
                 "email": f"new{self._ids}@people.example",
-                "number": str(1000 + record.human),
-                "grade": 1 + record.human % 12 + record.moved_up,
+                "number": str(1000 + record.truth),
+                "grade": 1 + record.truth % 12 + record.moved_up,
             }
             mended = {name: value for name, value in values.items() if record.unreadable(name)}
             self._change(replace(record, **mended))
@@ -402,7 +402,7 @@ class SisState:
 
     def own_number(self, record: Record) -> None:
         """The mistake is corrected."""
-        self._change(replace(record, number=str(1000 + record.human)))
+        self._change(replace(record, number=str(1000 + record.truth)))
 
     def respell_number(self, record: Record) -> None:
         """A spreadsheet removes the leading zeros of a number, or an export writes them."""
@@ -420,28 +420,28 @@ class SisState:
         self._change(replace(record, roles=tuple(dict.fromkeys(roles)), main=main))
 
     def _of_human(self, record: Record) -> list[Record]:
-        return [each for each in self.here() if each.human == record.human]
+        return [each for each in self.here() if each.truth == record.truth]
 
     def _new_id(self) -> str:
         self._ids += 1
         return f"r{(self._ids * 37) % 1000:03d}-{self._ids}"
 
     def _newcomer(self, sourced_id: str, school: str, group: Group, *, numbered: bool) -> Record:
-        self._humans += 1
-        human = self._humans
-        word = _letters(human)
+        self._people += 1
+        truth = self._people
+        word = _letters(truth)
         return Record(
             sourced_id,
-            human,
+            truth,
             f"Given{word}",
             f"Family{word}",
-            f"p{human}@people.example",
-            str(1000 + human) if numbered else None,
+            f"p{truth}@people.example",
+            str(1000 + truth) if numbered else None,
             ((group, school),),
-            username=f"u{human}",
-            grade=1 + human % 12 if group == "student" else None,
-            master=str(human) if human % 2 else None,
-            middle=f"{word}Middle" if human % 3 else None,
+            username=f"u{truth}",
+            grade=1 + truth % 12 if group == "student" else None,
+            master=str(truth) if truth % 2 else None,
+            middle=f"{word}Middle" if truth % 3 else None,
         )
 
     def _add(self, record: Record) -> Record:
@@ -460,11 +460,11 @@ class SisState:
         self._remember_human(record)
 
     def _remember_human(self, record: Record) -> None:
-        self.owners.setdefault(record.sourced_id, set()).add(record.human)
-        self.names.setdefault(record.human, set()).update((record.given, record.family))
-        self.numbers.setdefault(record.human, set()).add(record.number)
+        self.owners.setdefault(record.sourced_id, set()).add(record.truth)
+        self.names.setdefault(record.truth, set()).update((record.given, record.family))
+        self.numbers.setdefault(record.truth, set()).add(record.number)
         kinds = {"student" if group == "student" else "staff" for group, _ in record.roles}
-        self.kinds.setdefault(record.human, set()).update(kinds)
+        self.kinds.setdefault(record.truth, set()).update(kinds)
 
 
 def _fields(record: Record) -> dict[str, object]:

@@ -81,9 +81,9 @@ def test_somebody_of_another_school_is_found_by_a_number_in_another_spelling(dis
     for school in district.schools:
         district.place.sync_school(school)
     district.sis.leave(known, "vanish")
-    number, human = f"00{known.number}", known.human  # the SIS knows them under another id now
+    number, truth = f"00{known.number}", known.truth  # the SIS knows them under another id now
     values = {name: getattr(known, name) for name in ("given", "family", "middle", "grade", "master", "username")}
-    district.sis.look_alike("sch-2", "student", numbered=True, number=number, human=human, **values)
+    district.sis.look_alike("sch-2", "student", numbered=True, number=number, truth=truth, **values)
     night = district.place.sync_school(district.schools[1])
     assert len([shown for shown in district.pipeline().values() if shown["given"] == known.given]) == 1
     assert district.place.rows("select notes from plan_row where notes like 'found_by%'") == [

@@ -248,7 +248,7 @@ class Districts(RuleBasedStateMachine):
         shares=st.sampled_from(("", "given", "family")),
     )
     def ids_of_two(self, pick: int, place: int, group: Group, deleted: bool, shares: str) -> None:
-        """For a night, another human has one or two of the sourcedIds too, in the same school or another."""
+        """For a night, another identity has one or two of the sourcedIds too, in the same school or another."""
         district = self.districts[0]
         able = [one for one in district.sis.here() if one.sourced_id not in district.sis.confirmed]
         for record in {able[pick % len(able)], able[pick // 2 % len(able)]} if able else ():
@@ -385,7 +385,7 @@ class Districts(RuleBasedStateMachine):
         able = [row for row in state.waiting if row.action in EXEMPTED]
         row = able[pick % len(able)]
         person = district.number_of(row.person) if row.person else None
-        records = sorted(row.human.ids) if row.human else []
+        records = sorted(row.identity.ids) if row.identity else []
         given = {"plan": plan_id, "action": row.action, "person": person, "records": records}
         (found,) = district.place.rows(ROW_OF, **given)
         decisions.exempt(self.database, school, plan_id, [found["row"]], who="owner", reason="they stay")
@@ -409,7 +409,7 @@ class Districts(RuleBasedStateMachine):
     @precondition(lambda self: any(district.doubted() for district in self.districts))
     @rule(pick=PICK)
     def answer_a_doubt(self, pick: int) -> None:
-        """Somebody decides about an id that may have gone to another human."""
+        """Somebody decides about an id that may have gone to another identity."""
         doubted = [(district, link) for district in self.districts for link in district.doubted()]
         district, link = doubted[pick % len(doubted)]
         nights["confirmed" if manual_edits.say_the_truth_of(district, link) else "unlinked"] += 1

@@ -33,7 +33,7 @@ select l.sourced_id as who, p.username from person p join link l on l.person_id 
 _numbers = count(1)
 
 
-def human(sourced_id: str) -> str:
+def person_of(sourced_id: str) -> str:
     """Whose id it is: a new id of somebody is their old one with this prefix."""
     return sourced_id.removeprefix(NEW)
 
@@ -70,7 +70,7 @@ class SharedPullModel:
         changed = [row for row in file if self.mixed_up > FEW or self.file.get(row.sourced_id) != row]
         self.file = {row.sourced_id: row for row in file}
         in_parts = {one for part in self.parts for one in part}
-        rows = {human(row.sourced_id): row for row in file}
+        rows = {person_of(row.sourced_id): row for row in file}
         came = {who: (row.sourced_id, row.school) for who, row in rows.items()}
         self.mixed_up = self._mixed_up_usernames(changed)
         first = not self.active
@@ -119,8 +119,8 @@ class SharedPullModel:
             if "wrong_schools" not in guards[school]:
                 self.active |= {(who, school) for who in new if who in back or not crowd}
             for row in updated if "key_updates" not in guards[school] else ():
-                if self.primary[human(row.sourced_id)] not in self.file:
-                    self.primary[human(row.sourced_id)] = row.sourced_id
+                if self.primary[person_of(row.sourced_id)] not in self.file:
+                    self.primary[person_of(row.sourced_id)] = row.sourced_id
                 self._write(row)
             for who in new & {who for who, one in self.active if one == school}:
                 self._write(rows[who])
@@ -133,19 +133,19 @@ class SharedPullModel:
 
     def _is_new(self, row: Row) -> bool:
         """Whether an id is no link yet, or not the primary one although that one did not come."""
-        who = human(row.sourced_id)
+        who = person_of(row.sourced_id)
         return row.sourced_id not in self.ids[who] or self._leads(row) != (self.primary[who] == row.sourced_id)
 
     def _leads(self, row: Row) -> bool:
         """Whether the fields of an active member follow this record."""
-        who = human(row.sourced_id)
+        who = person_of(row.sourced_id)
         return self.primary[who] == row.sourced_id or self.primary[who] not in self.file
 
     def _differs(self, row: Row) -> bool:
-        return self._leads(row) and self.usernames[human(row.sourced_id)] != row.username
+        return self._leads(row) and self.usernames[person_of(row.sourced_id)] != row.username
 
     def _write(self, row: Row) -> None:
-        who = human(row.sourced_id)
+        who = person_of(row.sourced_id)
         self.ids.setdefault(who, set()).add(row.sourced_id)
         if self.primary.setdefault(who, row.sourced_id) == row.sourced_id:
             self.usernames[who] = row.username
@@ -159,10 +159,10 @@ class SharedPullModel:
         would have got one, everybody's record counts, not only one that changed."""
         members = {who for who, _ in self.active}
         changed = {
-            human(row.sourced_id): row.username
+            person_of(row.sourced_id): row.username
             for row in rows
-            if human(row.sourced_id) in members and self.primary[human(row.sourced_id)] == row.sourced_id
-            and self.usernames[human(row.sourced_id)] != row.username
+            if person_of(row.sourced_id) in members and self.primary[person_of(row.sourced_id)] == row.sourced_id
+            and self.usernames[person_of(row.sourced_id)] != row.username
         }  # fmt: skip
         return sum(
             any(self.usernames[other] == name for other in changed if other != who) for who, name in changed.items()
@@ -203,7 +203,7 @@ class SharedPullModel:
 
 
 def _other_id(sourced_id: str) -> str:
-    return human(sourced_id) if sourced_id.startswith(NEW) else NEW + sourced_id
+    return person_of(sourced_id) if sourced_id.startswith(NEW) else NEW + sourced_id
 
 
 class Nights(School):
@@ -299,9 +299,9 @@ def test_random_losses_of_several_schools_wait_as_the_rules_say(database: Databa
             expected = model.night(rows, order)
             assert schools.night(users, order) == expected, (seed, night)
             seen.update(name for names in expected.values() for name in names)
-            active = {(human(row["who"]), row["key"]) for row in schools.rows(ACTIVE)}
+            active = {(person_of(row["who"]), row["key"]) for row in schools.rows(ACTIVE)}
             assert active == {(who, schools.keys[school]) for who, school in model.active}, (seed, night)
-            usernames = {human(row["who"]): row["username"] for row in schools.rows(USERNAMES)}
+            usernames = {person_of(row["who"]): row["username"] for row in schools.rows(USERNAMES)}
             assert usernames == model.usernames, (seed, night)
     assert_happened(
         seen, {"archivals", "missing_elsewhere", "wrong_schools", "key_updates"}, {"part_missing", "creations"}

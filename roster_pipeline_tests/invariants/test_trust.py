@@ -129,12 +129,12 @@ class Connections(RuleBasedStateMachine):
         self.day(changes, order, 1, True, place)
 
     def deliver(self, place: int, name: int, number: bool, honest: bool) -> None:
-        """A SIS delivers a record with a name: of the human with this name, or of one who only claims it."""
+        """A SIS delivers a record with a name: of the person with this name, or of one who only claims it."""
         key, name = KEYS[place % len(KEYS)], name % len(NAMES)
         if name in self.records[key]:
             return
-        human = NAMES[name] if honest else f"{key} as {NAMES[name]}"
-        self.records[key][name] = Record(human, number, self._phone())
+        person = NAMES[name] if honest else f"{key} as {NAMES[name]}"
+        self.records[key][name] = Record(person, number, self._phone())
         self.district.deliver(key, self._id(key, name), **self._fields(key, name))
 
     def change(self, place: int, what: str) -> None:
@@ -193,7 +193,7 @@ class Connections(RuleBasedStateMachine):
     def settle(self, place: int) -> None:
         """The manager decides about a waiting record, by the truth."""
         link, person = sorted(self.model.waiting.items(), key=lambda pair: pair[0])[place % len(self.model.waiting)]
-        same = self.records[link[0]][link[1]].human == person.human
+        same = self.records[link[0]][link[1]].truth == person.truth
         self._by_hand(manual_edits.link if same else manual_edits.unlink, link, person)
         (self.model.link if same else self.model.tell_apart)(link, person)
         seen["linked" if same else "told apart"] += 1

@@ -1,6 +1,6 @@
 """The reference model of people whom several connections know: which record is primary, and which matches wait.
 
-Like `model`, written from the rules and not from the code, for a district with several connections. Each human has one
+Like `model`, written from the rules and not from the code, for a district with several connections. Each person has one
 name, e-mail and number, so that matching depends on trust alone.
 """
 
@@ -16,10 +16,10 @@ _serials = count(1)
 
 @dataclass
 class Record:
-    """A record of a SIS with a name. human: the truth. number: whether it has the number of that name. lent: whether
+    """A record of a SIS with a name. truth: the truth. number: whether it has the number of that name. lent: whether
     the SIS uses it for a brother at the moment, with his own given name and number."""
 
-    human: str
+    truth: str
     number: bool
     phone: str
     gone: bool = False
@@ -28,12 +28,12 @@ class Record:
 
 @dataclass(eq=False)
 class Known:
-    """One person. human: whom they were made for. number: the connection that gave it. members: connection to the time
+    """One person. truth: whom they were made for. number: the connection that gave it. members: connection to the time
     of joining and whether active. not_theirs: records that the manager unlinked. confirmed: those that the manager
     linked. said: records that are, or once were, not the primary one: whether their number is known."""
 
     name: int
-    human: str
+    truth: str
     primary: Link | None
     phone: str
     number: str | None
@@ -127,7 +127,7 @@ class TrustModel:
         """Write link and membership, and the fields if this connection has the primary record."""
         at, name = link
         if person is None:
-            person = Known(name, record.human, link, "", None)
+            person = Known(name, record.truth, link, "", None)
             self.people.append(person)
         person.links.add(link)
         since, _ = person.members.get(at, (self.nights, True))

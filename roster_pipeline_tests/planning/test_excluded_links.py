@@ -1,4 +1,4 @@
-"""An unlinked record stays another human, whatever values agree."""
+"""An unlinked record stays another person, whatever values agree."""
 
 from typing import Any
 

@@ -124,8 +124,8 @@ def test_no_person_has_two_rows_and_no_record_is_created_twice(
         assert len(links) == len(set(links))
         owners = {link["sourced_id"] for link in directory.links}
         assert len(owners) == len(directory.links)
-        homes = [link["person_id"] for link in directory.links if link["is_primary"]]
-        assert len(homes) == len(set(homes))
+        with_primary = [link["person_id"] for link in directory.links if link["is_primary"]]
+        assert len(with_primary) == len(set(with_primary))
 
 
 @FEW

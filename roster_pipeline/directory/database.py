@@ -201,6 +201,10 @@ class DirectoryError(RosterError):
     """Anything the directory refuses or cannot do."""
 
 
+class UnreadableSecret(DirectoryError):
+    """The Client Secret of a connection cannot be read. This concerns all of its schools, and an operator."""
+
+
 class DatabaseUnreachable(DirectoryError):
     """The server does not answer, or stopped answering."""
 

@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, delete, select, update
 
 from roster_pipeline.directory import audit
-from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.database import DirectoryError, UnreadableSecret
 from roster_pipeline.directory.locks import lock_until_commit, lock_until_commit_shared
 from roster_pipeline.directory.tables import connection, connection_test
 from roster_pipeline.settings.installation import SecretKey
@@ -25,10 +25,6 @@ SECRET_KEY = "ROSTER_SECRET_KEY"  # noqa: S105 - the variable's name
 REFERENCE = "env:"
 ROTATED = "secrets rotated"
 LOCK = "key of secrets"
-
-
-class UnreadableSecret(DirectoryError):
-    """The Client Secret of a connection cannot be read. This concerns all of its schools, and an operator."""
 
 
 class MissingKey(UnreadableSecret):

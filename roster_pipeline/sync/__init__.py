@@ -6,8 +6,7 @@ import errno
 from importlib import import_module
 from typing import Any
 
-from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.secrets import UnreadableSecret
+from roster_pipeline.directory.database import DirectoryError, UnreadableSecret
 from roster_pipeline.errors import RosterError, with_keys
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.errors import (
